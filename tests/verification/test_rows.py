@@ -14,14 +14,17 @@ import pytest
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.problems import Problem
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TABLES
+from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
-from mlflow_archive.verification.report import Level, Lost, VerifyReport
-from mlflow_archive.verification.tables import Identified, KeyRange, PartFound, Referred, TableFindings
+from mlflow_archive.verification.report import Found, Level, Lost, VerifyReport
+from mlflow_archive.verification.tables import Identified, KeyRange, PartFound, Referred, TableFindings, check_parts
 from tests.spec.carried_tables import FIRST, GIZMOS, SECOND, stated
 from tests.spec.drafts import RUN_A, RUN_B, Draft, Files, Row, build, encode_part, make_table, part, write_directory
 from tests.spec.faults import change, flipped, member
 
 PARAMS = part("params")
+ROWS = 16
+"""How many the base archive has."""
 Told = list[tuple[str, str, str]]
 
 
@@ -30,8 +33,20 @@ def archive(path: Path, **edits: Any) -> Path:
     return path
 
 
+def told_of(report: Found) -> Told:
+    return [(problem.code, problem.member, problem.message) for problem in report.problems]
+
+
 def found(path: Path) -> Told:
-    return [(problem.code, problem.member, problem.message) for problem in verify(path, jobs=1).problems]
+    return told_of(verify(path, jobs=1))
+
+
+def found_in(path: Path, name: str) -> Told:
+    """Return what is found in the rows of one part."""
+    with open_archive(path) as opened:
+        [asked] = [member for member in opened.manifest.members if member.path == name]
+        [part_found] = check_parts(opened, [asked])
+    return told_of(part_found)
 
 
 def param(run_id: str, key: str) -> Row:
@@ -89,7 +104,7 @@ def test_order_and_keys_of_the_rows_of_a_part(tmp_path: Path, groups: list[list[
     """A row is written as a letter for its run, and its key."""
     runs = {"A": RUN_A, "B": RUN_B}
     rows = [[param(runs[row[0]], row[1]) for row in group] for group in groups]
-    assert found(of_groups(tmp_path, rows)) == told
+    assert found_in(of_groups(tmp_path, rows), PARAMS) == told
 
 
 def test_behind_a_row_group_that_cannot_be_read_keys_are_compared_anew(tmp_path: Path) -> None:
@@ -97,15 +112,16 @@ def test_behind_a_row_group_that_cannot_be_read_keys_are_compared_anew(tmp_path:
     a, b = (param(RUN_A, key) for key in "ab")
     groups = [[b, a], [param(RUN_B, "a")], [b], [a], [a]]
     path = of_groups(tmp_path, groups, spoilt=1)
-    assert [told for told in found(path) if told[0] != "E034"] == [WITHIN, WITHIN, TWICE, APART]
-    assert verify(path).lost == {Lost(kind=RUN, id=RUN_B)}
-    assert verify(path).checked["rows"] == verify(archive(tmp_path / "sound")).checked["rows"] - 4 + 5
+    report = verify(path, jobs=1)
+    assert [told for told in told_of(report) if told[0] != "E034"] == [WITHIN, WITHIN, TWICE, APART]
+    assert report.lost == {Lost(kind=RUN, id=RUN_B)}
+    assert report.checked["rows"] == ROWS - 4 + 5
 
 
 def test_of_rows_behind_one_that_cannot_be_read_a_key_may_be_that_of_one_before(tmp_path: Path) -> None:
     a, b = (param(RUN_A, key) for key in "ab")
     path = of_groups(tmp_path, [[b, a], [param(RUN_A, "c")], [b]], spoilt=1)
-    assert [told for told in found(path) if told[0] != "E034"] == [WITHIN, APART]
+    assert [told for told in found_in(path, PARAMS) if told[0] != "E034"] == [WITHIN, APART]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +146,8 @@ def test_the_range_of_keys_that_a_part_states(tmp_path: Path, stated_range: dict
         manifest=member(part("experiments"), **stated_range),
     )
     message = f"its keys reach {told}, outside of the manifest's range"
-    assert found(path) == ([] if told is None else [("E037", part("experiments"), message)])
+    expected = [] if told is None else [("E037", part("experiments"), message)]
+    assert found_in(path, part("experiments")) == expected
 
 
 def test_a_damaged_row_group_that_states_no_keys_is_lost_as_far_as_its_part_reaches(tmp_path: Path) -> None:
@@ -143,8 +160,9 @@ def test_a_damaged_row_group_that_states_no_keys_is_lost_as_far_as_its_part_reac
         rows=lambda tables: tables.update(params=rows.to_pylist()),
         members=change(PARAMS, lambda _: flipped(data, end - 1)),
     )
-    assert [code for code, _, _ in found(path)] == ["E034"]
-    assert verify(path).lost == {Lost(kind=RUN, id=RUN_A), Lost(kind=RUN, id=RUN_B)}
+    report = verify(path, jobs=1)
+    assert [problem.code for problem in report.problems] == ["E034"]
+    assert report.lost == {Lost(kind=RUN, id=RUN_A), Lost(kind=RUN, id=RUN_B)}
 
 
 def entry(name: str) -> Member:
@@ -205,16 +223,13 @@ def test_behind_a_carried_table_that_cannot_be_read_the_next_is_checked(tmp_path
             member(path, table=f"unknown:{name}", rows=rows)(document)
 
     wrong = ("E032", SECOND, "it has 3 rows, the manifest states 4")
-    path = archive(tmp_path / "a", tables=both, manifest=edit, members=change(FIRST, lambda _: b"no part"))
-    codes = [(code, name) for code, name, _ in found(path)]
-    assert codes == [("E030", FIRST), ("E032", SECOND)]
-    assert found(path)[-1] == wrong
+    report = verify(archive(tmp_path / "a", tables=both, manifest=edit, members=change(FIRST, lambda _: b"no part")))
+    assert [(code, name) for code, name, _ in told_of(report)] == [("E030", FIRST), ("E032", SECOND)]
+    assert told_of(report)[-1] == wrong
     sound = archive(tmp_path / "b", tables=both, manifest=edit)
-    rows = verify(sound).checked["rows"]
-    assert rows == verify(path).checked["rows"] + 3
-    assert found(sound) == [wrong]
+    of_both = verify(sound)
+    assert (of_both.checked["rows"], told_of(of_both)) == (report.checked["rows"] + 3, [wrong])
     (sound / FIRST).unlink()
-    assert found(sound) == [("E010", FIRST, "the manifest lists it, and it is not there"), wrong]
     (sound / SECOND).write_bytes((sound / SECOND).read_bytes() + b"x")
     assert [code for code, _, _ in found(sound)] == ["E010", "E011"]
 
@@ -222,4 +237,4 @@ def test_behind_a_carried_table_that_cannot_be_read_the_next_is_checked(tmp_path
 def test_a_part_of_which_more_or_fewer_rows_are_stated(tmp_path: Path) -> None:
     for number in (3, 5):
         path = archive(tmp_path / str(number), manifest=member(PARAMS, rows=number))
-        assert found(path) == [("E032", PARAMS, f"it has 4 rows, the manifest states {number}")]
+        assert found_in(path, PARAMS) == [("E032", PARAMS, f"it has 4 rows, the manifest states {number}")]

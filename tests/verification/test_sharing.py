@@ -14,7 +14,8 @@ from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.archive_at import archive_at
-from mlflow_archive.verification.checks import verify
+from mlflow_archive.verification.checks import examine, verify
+from mlflow_archive.verification.report import Level, VerifyReport
 from mlflow_archive.verification.sharing_out import CheckTask, SharedChecks, shared_checks, try_archive
 from mlflow_archive.workers import kept
 from mlflow_archive.workers.crew import WorkError
@@ -24,6 +25,7 @@ from tests.support.workers import SendingPool
 from tests.verification.test_collected import BASE, DELTA
 
 GIB = 1024 * 1024 * 1024
+ID = "af58df7ffc4520b9e611392647ca18c26d1b9a6791915e50e9f4a05bf2e8b09f"
 
 
 class Steps(Quiet):
@@ -60,9 +62,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def shared_by(path: Path, workers: int, progress: Quiet | None = None) -> tuple[SharedChecks, Pool, str]:
-    at = archive_at(path, None, (report := verify(path, "quick")).archive_id)
-    pool = SendingPool(workers)
-    return SharedChecks(at, pool, progress or Quiet()), pool, report.archive_id
+    at, pool = archive_at(path, None, ID), SendingPool(workers)
+    return SharedChecks(at, pool, progress or Quiet()), pool, ID
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ class Mortal(SendingPool):
 
 
 def test_of_a_worker_that_dies_somebody_is_told_and_all_is_checked(path: Path) -> None:
-    steps, at = Steps(), archive_at(path, None, verify(path, "quick").archive_id)
+    steps, at = Steps(), archive_at(path, None, ID)
     with closing(Mortal(1)) as pool, closing(SharedChecks(at, pool, steps)) as shared:
         assert [items for _, items in shared.run(paths, ["d", "e"])] == [["d"], ["e"]]
     assert steps.notes == ["a worker died; the check of d is given out again"]
@@ -152,7 +153,7 @@ def test_a_task_is_called_by_what_it_checks(path: Path) -> None:
 
 
 def test_a_worker_says_why_it_cannot_open_the_archive(path: Path, tmp_path: Path) -> None:
-    right = verify(path, "quick").archive_id
+    right = ID
     assert try_archive(archive_at(path, None, right)) == ""
     assert try_archive(archive_at(path, None, "0" * 64)) == f"{path} is archive {right} there, and not {'0' * 64}"
     none = tmp_path / "none.mlfa"
@@ -176,6 +177,23 @@ def test_workers_read_a_delta_beside_its_base_where_one_is_given(monkeypatch: py
         with pytest.raises(RuntimeError, match="shutdown"):
             pool.submit(str, "")
     assert not kept._opened_in
+
+
+def test_workers_do_all_that_takes_long(path: Path) -> None:
+    done: list[str] = []
+
+    class Noted(SendingPool):
+        """A pool that keeps what it is to do."""
+
+        def submit(self, function: Callable[[Any], Any], work: object) -> Future[Any]:
+            done.extend([work.do.__name__] if isinstance(work, CheckTask) else [])
+            return super().submit(function, work)
+
+    with open_archive(path) as archive, closing(Noted(1)) as pool:
+        report = VerifyReport(level=Level.FULL, archive_id=archive.id)
+        with closing(SharedChecks(archive_at(path, None, archive.id), pool, Quiet())) as shared:
+            examine(archive, report, shared=shared)
+    assert sorted(set(done)) == ["check_members", "check_packs", "check_parts"]
 
 
 def test_where_no_workers_are_wanted_none_are_asked(path: Path) -> None:

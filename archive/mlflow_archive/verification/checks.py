@@ -174,11 +174,13 @@ def _name_lost(report: VerifyReport, findings: TableFindings) -> None:
         return
     for kind, ids in findings.ids.items():
         if kind != DATASET:  # a run's datasets are named by its rows in dataset_inputs
-            report.lost.update(Lost(kind=kind, id=entity) for entity in owners_in(findings.damaged, ids, kind))
+            report.lost.update(Lost(kind=kind, id=owner) for owner in owners_in(findings.damaged, ids, kind))
     for damaged in findings.damaged:
-        kind = damaged.table.entity or ""
-        if is_identity(damaged.table) and kind != DATASET and not _hit(damaged, findings.ids.get(kind, {})):
-            report.lost.add(Lost(kind=kind, id=damaged.span))
+        entity = damaged.table.entity
+        if entity is None or entity == DATASET or not is_identity(damaged.table):
+            continue
+        if not _hit(damaged, findings.ids.get(entity, {})):
+            report.lost.add(Lost(kind=entity, id=damaged.span))
 
 
 def _hit(damaged: KeyRange, ids: dict[str, str]) -> bool:
