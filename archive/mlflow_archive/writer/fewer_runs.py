@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +34,9 @@ class FewerRuns:
         A row is written once for each such level: of n runs, of which w fit, the logarithm of n to the base w.
         """
         while _widest(pieces) > merge.OPEN_BYTES and (groups := list(_groups(pieces))):
-            gone = {id(piece) for group in groups for piece in group}
-            brought = pool.map(partial(self._one_run, table), groups)
-            pieces = [piece for piece in pieces if id(piece) not in gone] + [piece for run in brought for piece in run]
+            merged_ids = {id(piece) for group in groups for piece in group}
+            runs = pool.map(partial(self._one_run, table), groups)
+            pieces = [*(piece for piece in pieces if id(piece) not in merged_ids), *chain.from_iterable(runs)]
         return pieces
 
     def _one_run(self, table: Table, pieces: Sequence[Piece]) -> list[Piece]:
@@ -60,7 +61,7 @@ def _groups(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
     for piece in pieces:
         if piece.run is not None:
             runs.setdefault(piece.run, []).append(piece)
-    weights = {run: max(map(_weight, held)) for run, held in runs.items()}
+    weights = {run: max(map(_weight, its_pieces)) for run, its_pieces in runs.items()}
     too_much = sum(weights.values()) - merge.OPEN_BYTES
     group: list[object] = []
     for run, weight in weights.items():
@@ -68,8 +69,8 @@ def _groups(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
             return
         too_much -= weight if group else 0  # the first is for the run that they become
         group.append(run)
-        if len(group) > 1 and (too_much <= 0 or sum(weights[one] for one in group) >= merge.OPEN_BYTES):
-            yield [piece for one in group for piece in runs[one]]
+        if len(group) > 1 and (too_much <= 0 or sum(map(weights.__getitem__, group)) >= merge.OPEN_BYTES):
+            yield [piece for run in group for piece in runs[run]]
             group = []
     if len(group) > 1:
-        yield [piece for one in group for piece in runs[one]]
+        yield [piece for run in group for piece in runs[run]]

@@ -82,15 +82,15 @@ class Slice:
 
 
 def slices(
-    pieces: Sequence[Piece], slice_bytes: int = SLICE_BYTES, *, held: Sequence[Piece] | None = None
+    pieces: Sequence[Piece], slice_bytes: int = SLICE_BYTES, *, lying_in: Sequence[Piece] | None = None
 ) -> Iterator[Slice]:
     """Cut the key range so that each slice begins with about ``slice_bytes`` of pieces, in ascending order.
 
-    Where the same rows are ``held`` by other pieces by now, slices have those, and are cut where they would have been.
+    Where the same rows are ``lying_in`` other pieces by now, slices have those, and are cut where they would have been.
     """
     ordered = _ordered(pieces)
     bounds = _boundaries(ordered, slice_bytes)
-    reaching = _reaching(ordered if held is None else _ordered(held), bounds)
+    reaching = _reaching(ordered if lying_in is None else _ordered(lying_in), bounds)
     position = 0
     for low, high, hit in zip(bounds, [*bounds[1:], None], reaching, strict=False):  # of no pieces there are no bounds
         begun = position

@@ -77,8 +77,8 @@ class PartsWriter:
         for name, table in TABLES.items():
             if table_pieces := pieces.get(name):
                 at_least = min(self.jobs, _LARGE_AT_A_TIME) if sum(p.stored for p in table_pieces) >= LARGE_BYTES else 1
-                held = table_pieces if self.fewer_runs is None else self.fewer_runs.of(table_pieces, table, pool)
-                for number, group in enumerate(in_parts(slices(table_pieces, held=held), PART_BYTES, at_least)):
+                fewer = table_pieces if self.fewer_runs is None else self.fewer_runs.of(table_pieces, table, pool)
+                for number, group in enumerate(in_parts(slices(table_pieces, lying_in=fewer), PART_BYTES, at_least)):
                     yield _Task(table=table, number=number, slices=group)
 
     def _name(self, task: _Task) -> str:
