@@ -60,7 +60,7 @@ def fewer(folder: Path, pieces: list[Piece]) -> list[Piece]:
 
 
 def rows_of(pieces: list[Piece], held: list[Piece]) -> list[dict[str, Any]]:
-    found = pa.concat_tables(merged(list(slices(pieces, 1, held=held)), METRICS))
+    found = pa.concat_tables(merged(list(slices(pieces, 1, lying_in=held)), METRICS))
     rows: list[dict[str, Any]] = plain(found, METRICS).to_pylist()
     return rows
 
