@@ -10,8 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
 
+# WORKERS may be more than there are cores: tests wait a sixth of their time.
+WORKERS ?= 2
 test: lint
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n $(WORKERS)
 
 # Before every commit: lint, types, and the tests that start no server and are not slow (tests/support/needs.py).
 check: lint
@@ -72,8 +74,8 @@ FIRST ?= 0
 test-hostile: .venv/.stamp
 	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
 
-# An import cut off at every request, an export at every file operation, every tenth bit of a file flipped: `make test` tries
-# some of these places.
+# An import cut off at every request, an export at every file operation and at twice as many random moments, every tenth bit of a
+# file flipped, twice as many made-up stores there and back: `make test` tries some of these places.
 test-cuts: .venv/.stamp
 	TEST_CUTS=1 .venv/bin/pytest -n 2 --timeout 1800 $$(grep -rl tests.support.cuts tests --include=test_*.py)
 
