@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -176,8 +176,9 @@ def _check_part(archive: Archive, member: Member) -> PartFound:
             rows = part.read(group.index)
         except DamagedError as error:
             findings.add_error(error)
-            low, high = group.key_min or member.key_min or "", group.key_max or member.key_max or ""
-            findings.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
+            whole = _whole(member)
+            low, high = group.key_min or whole.low, group.key_max or whole.high
+            findings.damaged.append(replace(whole, low=low, high=high))
             previous = None
             continue
         findings.count("rows", rows.num_rows)

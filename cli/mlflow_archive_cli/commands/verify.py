@@ -121,8 +121,8 @@ def _sections(report: VerifyReport, archive: ArchivePlace) -> Iterator[Section]:
 def _not_asked(folder: Path) -> Iterator[str]:
     """Yield a line where signatures lie beside an archive that nobody asked about."""
     if folder.is_dir() and (number := len(read_folder(folder).signatures)):
-        those = "1 signature, which was" if number == 1 else f"{number} signatures, which were"
-        yield f"{folder.name} beside it has {those} not checked: give --signers FILE, a list of those whom you trust."
+        count = "1 signature, which was" if number == 1 else f"{number} signatures, which were"
+        yield f"{folder.name} beside it has {count} not checked: give --signers FILE, a list of those whom you trust."
 
 
 def _of_base(report: VerifyReport) -> Iterator[str]:
