@@ -164,6 +164,7 @@ class PackCheck:
             self._doubt(index.values())
             return  # the listing has reported it
         visited: set[int] = set()
+        done = 0
         frames = _walk(file, sorted(index))
         while batch := list(islice(frames, 4 * jobs)):
             for frame, raw in zip(batch, pool.map(lambda frame: _decode(file, frame), batch), strict=True):
@@ -172,12 +173,14 @@ class PackCheck:
                     continue
                 visited.add(frame.offset)
                 self._progress.advance("bytes", frame.size)
+                done += frame.size
                 self._check_index(file, frame, index.get(frame.offset, []))
                 if isinstance(raw, DamagedError):
                     self._report.add_error(raw, file.name)
                     self._doubt([index.get(frame.offset, [])])
                 elif raw is not None:
                     self._prove(file, frame, index.get(frame.offset, []), raw)
+        self._progress.advance("bytes", max(0, member.size - done))  # labels of frames, and what is no frame
         for offset in sorted(index.keys() - visited):
             self._report.add("E044", file.name, f"the blob index names a frame at byte {offset}, where there is none")
             self._doubt([index[offset]])
