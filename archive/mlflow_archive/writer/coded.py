@@ -44,6 +44,14 @@ def without_unused(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def with_few_unused(rows: pa.Table) -> pa.Table:
+    """Return rows whose coded columns know no more texts than there are rows: of a few of many, those that occur."""
+    for index, field in enumerate(rows.schema):
+        if field.type == _CODED and sum(len(chunk.dictionary) for chunk in rows.column(index).chunks) > rows.num_rows:
+            return without_unused(rows)
+    return rows
+
+
 def sort_rows(rows: pa.Table, table: Table) -> pa.Table:
     """Sort rows, plain or coded, as the format has them and keep one of each key where keys are unique."""
     if rows.num_rows < 2:
