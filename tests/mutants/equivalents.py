@@ -14,7 +14,10 @@ UNSEEN: Final = (
         shown=lambda lines: re.sub(r"(, *)?thread_name_prefix=[^,)]*", "", lines).replace(", )", ")"),
         reason="Names of threads are for debuggers.",
     ),
-    Unseen(within="writer.scratch.*", shown=str.casefold, reason="SQL has no case."),
+    *(
+        Unseen(within=within, shown=str.casefold, reason="SQL has no case.")
+        for within in ("writer.scratch.*", "retiring.database_site.DatabaseSite.roots")
+    ),
     Unseen(
         within=ANYWHERE,
         shown=lambda lines: re.sub(r"(, *)?use_threads=\w+", "", lines).replace(", )", ")"),
@@ -352,6 +355,13 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
             reason="What the same process reads again need not be on the medium.",
         )
         for by in ("True", "None")
+    ),
+    Equivalent(within="retiring.*", code='" FOR UPDATE"', by='" for update"', reason="SQL has no case."),
+    Equivalent(
+        within="retiring.kept.KeptEntities.of",
+        code="owners=owners):",
+        by="):",
+        reason="Rows of others are summed up, too, and asked for by nobody.",
     ),
     *(
         Equivalent(

@@ -145,6 +145,22 @@ EQUIVALENTS: Final = tuple(
             "verification.tables._holds_key_twice",
             *(("index, key)", by) for by in ("index, None)", "index, )")),
         ),
+        _same(
+            "A frame that begins behind the last byte is none.",
+            "verification.packs._walk",
+            ("position < offset < file.size", "position < offset <= file.size"),
+        ),
+        _same(
+            f"How many pieces are on their way at a time {_IN_SPEED}",
+            "verification.sharing_out.SharedChecks.run",
+            ("ahead=2 *", "ahead=3 *"),
+        ),
+        _same(
+            "Names of kinds are texts, and there are some.",
+            "verification.taken._artifacts",
+            ("== 1], pa.string())", "== 1], None)"),
+            ("== 1], pa.string())", "== 1], )"),
+        ),
         # redacting
         *(
             _same("A null of no type is one of any.", "redacting.*", (f"(None, {kind})", by))

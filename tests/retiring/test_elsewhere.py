@@ -29,6 +29,8 @@ ELSEWHERE = {
     "behind a proxy": ("/data/x.mlfa", "mlflow-artifacts:/1"),
     "at the top": ("/data/x.mlfa", "/1"),
     "at the top, as a URL": ("/data/x.mlfa", "file:///1"),
+    "at the top, behind two slashes": ("/data/x.mlfa", "//1"),
+    "at the top, as a URL of four": ("/data/x.mlfa", "file:////1"),
     "beside what is no experiment": ("/data/x.mlfa", "/data/a1"),
     "behind the top of a bucket": ("s3://other/x", "s3://bucket/1"),
     "a web server": ("https://example.com/x.mlfa", "/data"),

@@ -180,3 +180,10 @@ def test_one_object_is_read_alone() -> None:
     assert (found.kind, found.id, found.runs) == (TRACE, "t", frozenset({C}))
     fresh = EntityReading(cast("KeptEntities", Held()), frozenset(), Quiet())
     assert fresh.alone([chunk(runs=[run(A, "1")])], TRACE) is None
+
+
+def test_what_a_trace_is_linked_to_is_no_matter_of_a_run_with_its_id() -> None:
+    reading = EntityReading(cast("KeptEntities", Held()), frozenset(), Quiet())
+    given = chunk(runs=[run("t", "1")], traces=TRACES[:1], trace_links=[LINK])
+    found = list(reading.objects(ChunkSource((0, [given])), Selection()))
+    assert [(entity.kind, entity.runs) for entity in found] == [(RUN, frozenset()), (TRACE, frozenset({C}))]

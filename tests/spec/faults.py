@@ -195,6 +195,10 @@ def wrong_digest(frames: list[Frame]) -> None:
     frames[-1].extents = [(hashlib.sha256(WORLD).digest(), 0, WORLD.upper())]
 
 
+def four_more(frames: list[Frame]) -> None:
+    frames.append(Frame(extents=[(hashlib.sha256(WORLD).digest(), len(WORLD), b"more")]))
+
+
 def _append_junk(files: Files) -> None:
     files[PACK] += b"junk"
 
@@ -340,6 +344,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "E041_frame_size": deep(
         "The blob index states one byte less of a frame.", rows=blob(WORLD, frame_size=len(compress(WORLD)) - 1)
     ),
+    "E042_more_than_the_blob": deep("Behind all of a blob the index names four bytes more of it.", frames=four_more),
     "E042_other_bytes": deep("A blob has other bytes than its digest.", frames=wrong_digest),
     "E043_gap": deep("Extents leave a gap.", "E042", frames=cut(WORLD, (0, WORLD[:5]), (6, WORLD[6:]))),
     "E043_overlap": deep("Extents overlap.", "E042", frames=cut(WORLD, (0, WORLD[:5]), (4, WORLD[4:]))),
@@ -347,7 +352,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "E044_pack_not_listed": deep("A pack that is not listed.", "E042", rows=blob(WORLD, pack="packs/0001-00009.zst")),
     "E043_one_place": deep(
         "Four extents of a blob that lie in one place.",
-        "E041",
+        *("E041", "E042"),
         rows=lambda rows: [
             rows["blobs"].extend(
                 {**next(r for r in rows["blobs"] if r["digest"] == sha(WORLD)), "raw_offset": at * len(WORLD)}

@@ -34,6 +34,7 @@ def test_of_a_delta_files_count_whose_blob_is_there_or_may_have_been() -> None:
     for damaged, here in ((ranges, ["a", "c", "d", "e"]), (ranges[1:], ["a"]), ([], ["a"])):
         found = _with_blobs_here(rows, {"a"}, TableFindings(damaged=damaged))
         assert found["digest"].to_pylist() == here
+    assert _with_blobs_here(rows.slice(0, 0), {"a"}, TableFindings()).num_rows == 0
 
 
 def collected(name: str, rows: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:

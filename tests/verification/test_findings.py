@@ -152,7 +152,10 @@ def test_a_blob_of_more_than_a_block_that_lies_in_another_order_has_its_whole_si
 
 def test_an_extent_of_no_byte_within_a_blob_has_the_key_of_another(tmp_path: Path) -> None:
     path = written(tmp_path / "a", build(Draft(frames=cut(WORLD, (0, b""), (0, WORLD)))))
-    assert found(path) == [("E035", part("blobs"), "a key (digest, raw_offset) occurs twice")]
+    assert found(path) == [
+        ("E035", part("blobs"), "a key (digest, raw_offset) occurs twice"),
+        ("E042", "", f"blob {sha(WORLD)} does not come out with its digest"),
+    ]
 
 
 def test_rows_of_later_exports_are_checked_against_what_all_exports_hold(tmp_path: Path) -> None:

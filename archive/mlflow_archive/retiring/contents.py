@@ -66,7 +66,7 @@ class RowSums:
         for owner_id, row in rows:
             sums = self._sums.setdefault(owner_id, {})
             number, total = sums.get(name, (0, 0))
-            digest = hashlib.sha256(repr(row).encode("utf-8", "surrogatepass")).digest()
+            digest = hashlib.sha256(repr(row).encode("utf-8")).digest()
             sums[name] = (number + 1, (total + int.from_bytes(digest, "big")) % _MODULUS)
 
 

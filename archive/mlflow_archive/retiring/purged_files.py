@@ -50,14 +50,14 @@ class PurgedFiles:
                     "--artifact-map FROM=TO"
                 )
             for path in paths:
-                if location and roots.exists(location, path):
+                if roots.exists(location, path):
                     roots.remove(location, path)
 
     def _locations(self, entry: RetiredObject, tags: Mapping[str, str]) -> list[str]:
         """Return where files of an object lie. Raises ArtifactWriteError where others than a trace may have theirs."""
         if entry.kind != TRACE:
-            row = self.kept_entities.of(entry.kind, [entry.id])[entry.id].row
-            return [row[_LOCATIONS[entry.kind]] or ""]
+            location = self.kept_entities.of(entry.kind, [entry.id])[entry.id].row[_LOCATIONS[entry.kind]]
+            return [location] if location else []
         locations = [tags[name] for name in (_ARTIFACT_TAG, _ARCHIVE_TAG) if tags.get(name)]
         for location in locations:
             if entry.id not in location.split("/"):

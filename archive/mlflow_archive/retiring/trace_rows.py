@@ -42,7 +42,7 @@ def sums_of(connection: Connection, trace_id: str, tables: Collection[str], *, l
         query = text(f"SELECT * FROM {table} WHERE {condition}{ending}")  # noqa: S608 - names of MLflow's schema
         number = total = 0
         for row in connection.execute(query, {"id": trace_id}):
-            digest = hashlib.sha256(repr(tuple(row)).encode("utf-8", "surrogatepass")).digest()
+            digest = hashlib.sha256(repr(tuple(row)).encode("utf-8")).digest()
             number, total = number + 1, (total + int.from_bytes(digest, "big")) % _MODULUS
         sums[table] = (number, total)
     return sums

@@ -13,7 +13,7 @@ _UNSYNCED: Final = 64 * 1024 * 1024
 _SYNCS: Final = 2
 
 
-class Syncable(Protocol):
+class SyncableOutput(Protocol):
     """What is written at its end, and can be brought to the medium meanwhile."""
 
     def write(self, data: bytes | memoryview) -> Any:
@@ -34,7 +34,7 @@ class SyncBehind(Closing):
         self._syncing: deque[Future[None]] = deque()
         self._unsynced = 0
 
-    def write(self, output: Syncable, data: bytes | memoryview) -> None:
+    def write(self, output: SyncableOutput, data: bytes | memoryview) -> None:
         """Write, and begin a sync where much was written since the last. Raises TargetError."""
         output.write(data)
         self._unsynced += len(data)

@@ -92,7 +92,7 @@ def examine(
     if report.level is Level.STORED and not bad:
         return Examination()
     # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
-    findings = check_tables(archive, report, bad | _absent(archive), shared=shared)
+    findings = check_tables(archive, report, bad, jobs=jobs, shared=shared)
     good = check_all_packs(archive, report, progress, jobs, shared)
     indexed = _indexed(archive)
     unproved = sorted(digest for digest in indexed if raw_digest(digest) not in good)
@@ -102,11 +102,6 @@ def examine(
     report.count("blobs", len(good))
     _name_lost(report, findings)
     return Examination(damaged=tuple(findings.damaged), blobs=good)
-
-
-def _absent(archive: Archive) -> set[str]:
-    sizes = archive.members.sizes()
-    return {member.path for member in archive.manifest.members if sizes.get(member.path) != member.size}
 
 
 def _with_blobs_here(rows: pa.Table, indexed: set[str], findings: TableFindings) -> pa.Table:
@@ -179,11 +174,13 @@ def _name_lost(report: VerifyReport, findings: TableFindings) -> None:
         return
     for kind, ids in findings.ids.items():
         if kind != DATASET:  # a run's datasets are named by its rows in dataset_inputs
-            report.lost.update(Lost(kind=kind, id=entity) for entity in owners_in(findings.damaged, ids, kind))
+            report.lost.update(Lost(kind=kind, id=owner) for owner in owners_in(findings.damaged, ids, kind))
     for damaged in findings.damaged:
-        kind = damaged.table.entity or ""
-        if is_identity(damaged.table) and kind != DATASET and not _hit(damaged, findings.ids.get(kind, {})):
-            report.lost.add(Lost(kind=kind, id=damaged.span))
+        entity = damaged.table.entity
+        if entity is None or entity == DATASET or not is_identity(damaged.table):
+            continue
+        if not _hit(damaged, findings.ids.get(entity, {})):
+            report.lost.add(Lost(kind=entity, id=damaged.span))
 
 
 def _hit(damaged: KeyRange, ids: dict[str, str]) -> bool:

@@ -160,7 +160,9 @@ def _check_rest(archive: Archive, single: SingleFileMembers, report: VerifyRepor
     for name in (MANIFEST, CHECKSUMS, copy):
         try:
             single.check_header(name)
-            _hash(archive, single.open(name), report, progress)
+            file = single.open(name)
+            progress.expect("bytes", file.size)
+            _hash(archive, file, report, progress)
         except DamagedError as error:
             if error.code != "E010":
                 report.add_error(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -46,9 +46,10 @@ class FrameAt:
 
 @dataclass(slots=True, kw_only=True)
 class PacksFound(Found):
-    """What the check of some packs found; ``good`` maps the digest (32 bytes) of each proved blob to its size."""
+    """What the check of some packs found, as :class:`PackCheck` has it."""
 
     good: dict[bytes, int] = field(default_factory=dict)
+    doubted: set[bytes] = field(default_factory=set)
 
 
 def check_all_packs(
@@ -61,16 +62,15 @@ def check_all_packs(
     packs = sorted((member for member in archive.manifest.members if member.kind == "pack"), key=lambda m: m.path)
     progress.expect("bytes", sum(member.size for member in packs))
     check = PackCheck(archive, report, progress)
-    good: dict[bytes, int] = {}
     if shared is None:
         check.run(packs, jobs)
-        good = check.good
     else:
         for findings in shared.run(check_packs, packs):
             report.take(findings)
-            good.update(findings.good)
+            check.good |= findings.good
+            check.doubted |= findings.doubted
     check.check_extents({member.path for member in packs})
-    return good
+    return {digest: size for digest, size in check.good.items() if digest not in check.doubted}
 
 
 def check_packs(archive: Archive, packs: Sequence[Member]) -> PacksFound:
@@ -78,16 +78,21 @@ def check_packs(archive: Archive, packs: Sequence[Member]) -> PacksFound:
     findings = PacksFound()
     check = PackCheck(archive, findings, Quiet())
     check.run(packs, 1)
-    findings.good = check.good
+    findings.good, findings.doubted = check.good, check.doubted
     return findings
 
 
 class PackCheck:
-    """Checks packs of an archive; afterwards ``good`` maps the digests (32 bytes) that were proved to their sizes."""
+    """Checks packs of an archive; afterwards ``good`` maps the digests (32 bytes) that were proved to their sizes.
+
+    ``doubted`` are those of which the index names more than was proved. Whether such a blob comes out, also one that is
+    among the good, is for a reader to say, as readers choose among the extents that the index names.
+    """
 
     def __init__(self, archive: Archive, report: Found, progress: Progress) -> None:
         self._archive, self._report, self._progress = archive, report, progress
         self.good: dict[bytes, int] = {}
+        self.doubted: set[bytes] = set()
         self._cut: dict[bytes, tuple[hashlib._Hash, int]] = {}
 
     def run(self, packs: Sequence[Member], jobs: int) -> None:
@@ -97,12 +102,13 @@ class PackCheck:
                 indexes = self._indexes({member.path for member in together})
                 for member in together:
                     self._check_pack(member, indexes[member.path], pool, jobs)
+        self.doubted |= self._cut.keys()
 
     def check_extents(self, packs: set[str]) -> None:
         """Check that extents name listed packs and that those of a cut blob follow one another."""
         cut: set[str] = set()
         for rows in self._index_rows():
-            for pack in set(rows["pack"].unique().to_pylist()) - packs:
+            for pack in sorted(set(rows["pack"].unique().to_pylist()) - packs):
                 self._report.add("E044", "", f"the blob index names the pack {pack}, which the manifest does not list")
             cut.update(rows.filter(pc.not_equal(rows["raw_offset"], 0))["digest"].unique().to_pylist())
         extents: dict[str, dict[tuple[str, int, int], tuple[int, int]]] = {digest: {} for digest in cut}
@@ -155,6 +161,7 @@ class PackCheck:
         try:
             file = self._archive.open_member(member)
         except DamagedError:
+            self._doubt(index.values())
             return  # the listing has reported it
         visited: set[int] = set()
         frames = _walk(file, sorted(index))
@@ -168,10 +175,15 @@ class PackCheck:
                 self._check_index(file, frame, index.get(frame.offset, []))
                 if isinstance(raw, DamagedError):
                     self._report.add_error(raw, file.name)
+                    self._doubt([index.get(frame.offset, [])])
                 elif raw is not None:
                     self._prove(file, frame, index.get(frame.offset, []), raw)
         for offset in sorted(index.keys() - visited):
             self._report.add("E044", file.name, f"the blob index names a frame at byte {offset}, where there is none")
+            self._doubt([index[offset]])
+
+    def _doubt(self, indexed: Iterable[list[IndexedExtent]]) -> None:
+        self.doubted.update(raw_digest(row.digest) for rows in indexed for row in rows)
 
     def _check_index(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent]) -> None:
         if frame.extents is None:
@@ -184,24 +196,28 @@ class PackCheck:
     def _prove(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent], raw: bytes) -> None:
         """Hash the blobs of a frame that the index names, as the index places them."""
         for row in indexed:
+            digest = raw_digest(row.digest)
             data = raw[row.offset_in_frame : row.offset_in_frame + row.raw_size]
             if len(data) != row.raw_size or row.offset_in_frame < 0:
                 message = f"an extent of blob {row.digest} lies outside of the frame at byte {frame.offset}"
                 self._report.add("E044", file.name, message)
+                self.doubted.add(digest)
                 continue
-            digest = raw_digest(row.digest)
             if row.raw_offset == 0 and hashlib.sha256(data).digest() == digest:
                 self.good[digest] = len(data)
                 continue
-            hashed, position = self._cut.get(digest, (hashlib.sha256(), 0))
-            if row.raw_offset == 0:
-                hashed, position = hashlib.sha256(), 0
-            if row.raw_offset == position:
-                hashed.update(data)
+            begun = self._cut.pop(digest, None)
+            if begun is None and row.raw_offset == 0:
+                begun = hashlib.sha256(), 0
+            if begun is None or begun[1] != row.raw_offset:
+                self.doubted.add(digest)
+                continue
+            hashed, position = begun
+            hashed.update(data)
+            if hashed.digest() == digest:
+                self.good[digest] = position + len(data)
+            else:
                 self._cut[digest] = (hashed, position + len(data))
-                if hashed.digest() == digest:
-                    self.good[digest] = position + len(data)
-                    del self._cut[digest]
 
 
 def blobs_come_out(archive: Archive, digests: Sequence[str]) -> dict[bytes, int]:
