@@ -15,7 +15,9 @@ from mlflow_archive.format.packs import compressor, decode_frame
 _SAMPLE: Final = 16 * 1024
 _CHEAPEST_LEVEL: Final = 1
 _TRIED: Final = 16
-"""Of so many frames of a kind one is compressed at both levels."""
+"""Of so many frames of a kind the beginning of one is compressed at both levels."""
+_TRIAL: Final = 512 * 1024
+"""So many bytes of it: zstd compresses what has up to 256 KiB in another way."""
 _AS_SMALL: Final = 1.01
 
 Raw = bytes | memoryview
@@ -33,7 +35,7 @@ class Gain(Enum):
 class Alike:
     """Frames of one kind: a large blob, or small ones of a ``gain``, None where each frame is looked at.
 
-    ``level`` is what was best for the last of them that was tried. Threads that share it try one more at most.
+    ``level`` is what was best for the last of them that was tried. Threads that share it may try the first few all.
     """
 
     gain: Gain | None = None
@@ -72,12 +74,11 @@ class FrameCompressor:
         if self._level == self._cheapest or (alike.gain or self.gain(raw)) is Gain.NONE:
             return self._at(self._cheapest, raw)
         alike.frames += 1
-        if alike.level is not None and alike.frames % _TRIED != 1:
-            return self._at(alike.level, raw)
-        dear, cheap = self._at(self._level, raw), self._at(self._cheapest, raw)
-        as_small = len(cheap) <= _AS_SMALL * len(dear)
-        alike.level = self._cheapest if as_small else self._level
-        return cheap if as_small else dear
+        level = alike.level
+        if level is None or alike.frames % _TRIED == 1:
+            dear, cheap = (len(self._at(level, raw[:_TRIAL])) for level in (self._level, self._cheapest))
+            level = alike.level = self._cheapest if cheap <= _AS_SMALL * dear else self._level
+        return self._at(level, raw)
 
     def _at(self, level: int, raw: Raw) -> bytes:
         compressors: dict[int, zstandard.ZstdCompressor] | None = getattr(self._local, "compressors", None)
