@@ -10,8 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
 
+# WORKERS may be more than there are cores: tests wait a sixth of their time.
+WORKERS ?= 2
 test: lint
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n $(WORKERS)
 
 # Before every commit: lint, types, and the tests that start no server and are not slow (tests/support/needs.py).
 check: lint
@@ -72,8 +74,8 @@ FIRST ?= 0
 test-hostile: .venv/.stamp
 	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
 
-# An import cut off at every request, an export at every file operation, every tenth bit of a file flipped: `make test` tries
-# some of these places.
+# An import cut off at every request, an export at every file operation and at twice as many random moments, every tenth bit of a
+# file flipped, twice as many made-up stores there and back: `make test` tries some of these places.
 test-cuts: .venv/.stamp
 	TEST_CUTS=1 .venv/bin/pytest -n 2 --timeout 1800 $$(grep -rl tests.support.cuts tests --include=test_*.py)
 
@@ -106,7 +108,7 @@ lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
 
 types: .venv/.stamp
-	.venv/bin/mypy $(SOURCES)
+	.venv/bin/mypy --num-workers 2 $(SOURCES)
 
 style: .venv/.stamp
 	.venv/bin/ruff check .
@@ -187,11 +189,10 @@ picture:
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
 	touch $@
 
-# The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there. Python
-# compiles of them what is used, when it is; to have pip compile all of it takes as long as to unpack it.
-.venv/.stamp: requirements/dev.txt pyproject.toml
+# The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there.
+.venv/.stamp: requirements/dev.txt requirements/installer.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
+	sh requirements/install.sh .venv requirements/dev.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -213,14 +214,15 @@ requirements:
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
 	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt
+	$(COMPILE) --group installer -o requirements/installer.txt
 
 .venv/.mutants: requirements/mutants.txt .venv/.stamp
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
 	touch $@
 
-.venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
+.venv-demo/.stamp: requirements/demo.txt requirements/installer.txt pyproject.toml $(shell find archive cli -name '*.py')
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/demo.txt
+	sh requirements/install.sh .venv-demo requirements/demo.txt
 	.venv-demo/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 

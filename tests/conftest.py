@@ -34,6 +34,7 @@ for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]
 
 from tests.support.databases import (  # noqa: E402 - needs the path above
     PostgresServer,
+    copy_database,
     initialize_by_copy,
     latest_revision,
     own_migrations,
@@ -98,10 +99,27 @@ def checkout() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """One real server for the whole session; tests keep to experiments of their own."""
-    with running_server(tmp_path_factory.mktemp("mlflow-server")) as server:
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One real server for the whole session; what fills it keeps to experiments of its own."""
+    with running_server(tmp_path_factory.mktemp("shared-server")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cleared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MlflowServer, Path]]:
+    """The server that :func:`mlflow_server` clears, and its database as it was at the start."""
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    with running_server(folder) as server:
+        copy_database(server.database, folder / "new.db")
+        yield server, folder / "new.db"
+
+
+@pytest.fixture
+def mlflow_server(cleared_server: tuple[MlflowServer, Path]) -> MlflowServer:
+    """A real server in which nothing is: with all that other tests left, each look at all of it would take longer."""
+    server, new = cleared_server
+    copy_database(new, server.database)  # files stay, and belong to nothing then
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -47,3 +49,22 @@ def mlflow_version() -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def start_arrow_alone() -> None:
+    """Let pyarrow begin as if neither numpy nor pandas were there: with its first array it imports both.
+
+    What MLflow needs of them, a filter or a plugin for credentials, imports them later all the same. Does nothing where
+    one of the three is there already.
+    """
+    left_out = [name for name in ("numpy", "pandas") if name not in sys.modules]
+    if len(left_out) < 2 or "pyarrow" in sys.modules:
+        return
+    sys.modules |= dict.fromkeys(left_out)  # type: ignore[arg-type]
+    try:
+        for module in ("pyarrow.compute", "pyarrow.parquet"):
+            importlib.import_module(module)
+        sys.modules["pyarrow"].array([])
+    finally:
+        for name in left_out:
+            del sys.modules[name]

@@ -22,6 +22,7 @@ import click
 
 from mlflow_archive import __version__
 from mlflow_archive.errors import MlflowArchiveError
+from mlflow_archive.optional import start_arrow_alone
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.streams import outlive_readers, prepare_streams
 
@@ -113,7 +114,7 @@ class Commands(click.Group):
         if ctx.obj is _OWN_PROCESS and cmd_name in _READING:
             _start_without_numpy()
         elif ctx.obj is _OWN_PROCESS and cmd_name == "export":
-            _start_arrow_without_numpy()
+            start_arrow_alone()
         module = importlib.import_module(f"mlflow_archive_cli.commands.{_MODULES[cmd_name][0]}")
         if ctx.obj is _OWN_PROCESS:
             if cmd_name in _WORKING:
@@ -137,24 +138,6 @@ def _start_without_numpy() -> None:
     """
     if "numpy" not in sys.modules and "pyarrow" not in sys.modules:
         sys.modules["numpy"] = None  # type: ignore[assignment]
-
-
-def _start_arrow_without_numpy() -> None:
-    """Let pyarrow begin as if neither numpy nor pandas were there: with its first array it imports both.
-
-    What MLflow needs of them, a filter or a plugin for credentials, imports them later all the same.
-    """
-    left_out = [name for name in ("numpy", "pandas") if name not in sys.modules]
-    if len(left_out) < 2 or "pyarrow" in sys.modules:
-        return
-    sys.modules |= dict.fromkeys(left_out)  # type: ignore[arg-type]
-    try:
-        for module in ("pyarrow.compute", "pyarrow.parquet"):
-            importlib.import_module(module)
-        sys.modules["pyarrow"].array([])
-    finally:
-        for name in left_out:
-            del sys.modules[name]
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

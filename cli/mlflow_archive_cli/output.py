@@ -136,6 +136,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     text = json.dumps(plain(document), indent=2, allow_nan=False) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
+        sys.stdout.flush()  # a disk that is full is told here, where it is known what was to be written
     else:
         with whole_file(path) as part:
             part.write_text(text, encoding="utf-8")

@@ -81,7 +81,7 @@ def listening(target: str) -> Iterator[Listener]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         listener.uri = f"http://127.0.0.1:{server.server_address[1]}"
         try:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import random
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.databases import copy_database
 from tests.support.filling.runs import Runs, fill_runs
 from tests.support.mlflow_server import MlflowServer, running_server
 from tests.support.tracking_uri import tracking_to
@@ -40,29 +40,23 @@ class Store:
         """Keep what the server holds now under a name."""
         place = self.folder / moment
         shutil.copytree(self.server.artifacts, place / "artifacts")
-        _copy_database(self.server.database, place / "mlflow.db")
+        copy_database(self.server.database, place / "mlflow.db")
 
     def go_to(self, moment: str) -> None:
         """Have the server hold what it held then; nobody may talk to it meanwhile."""
         place = self.folder / moment
         shutil.rmtree(self.server.artifacts)
         shutil.copytree(place / "artifacts", self.server.artifacts)
-        _copy_database(place / "mlflow.db", self.server.database)
+        copy_database(place / "mlflow.db", self.server.database)
 
     def copy_full(self, database: Path, artifacts: Path) -> None:
         """Copy the database and the artifacts of the moment FULL to other places."""
         shutil.copytree(self.folder / FULL / "artifacts", artifacts)
-        _copy_database(self.folder / FULL / "mlflow.db", database)
+        copy_database(self.folder / FULL / "mlflow.db", database)
 
     def fill(self, *, extra_runs: int = 0) -> None:
         """Put the store into the server."""
         fill(self.server.uri, self.folder / "files", extra_runs=extra_runs)
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    """Copy page by page, as SQLite does it: who has the target open goes on with what is new."""
-    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target, timeout=30)) as writing:
-        reading.backup(writing)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def server() -> Iterator[Server]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
         listener.daemon_threads = True
-        thread = threading.Thread(target=listener.serve_forever, daemon=True)
+        thread = threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         target.uri = f"http://127.0.0.1:{listener.server_address[1]}"
         yield target

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from mlflow_archive.errors import TargetError
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive_cli.commands.export import _write_report
 from mlflow_archive_cli.parameters import size_bytes, time_ms
 from tests.cli.conftest import Command
 from tests.support.corpora import FILE_STORES, store_facts, store_path
@@ -141,6 +144,16 @@ def test_a_report_that_cannot_be_written_leaves_the_export_and_says_so(
         "mlflow-archive: --report /dev/full cannot be written: No space left on device; the export is committed: "
         f"{target}, {open_archive(target).id}\n"
     )
+
+
+def test_a_report_that_goes_to_a_full_disk_by_stdout_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - to close it fails
+    monkeypatch.setattr("sys.stdout", full)
+    told = "--report - cannot be written: No space left on device; the export is committed: a, 1"
+    with pytest.raises(TargetError, match=told):
+        _write_report(Path("-"), {"dry_run": False, "archive": "a", "archive_id": "1"})
+    with suppress(OSError):  # it has what was not written
+        full.close()
 
 
 def test_dry_run_counts_what_the_export_writes(cli: Command, store: Path, tmp_path: Path) -> None:

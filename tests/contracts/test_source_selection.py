@@ -129,17 +129,17 @@ def of_archive(store: Path, of_store: Subject) -> Iterator[Subject]:
 
 
 @pytest.fixture(scope="module")
-def of_server(of_archive: Subject, mlflow_server: MlflowServer) -> Subject:
+def of_server(of_archive: Subject, shared_server: MlflowServer) -> Subject:
     """A real server, asked with credentials in its URI; ids are those it gave when the world was imported."""
     prefix = f"selection-{uuid4().hex[:8]}/"
     options = ReplayOptions(experiment_prefix=prefix, source_tags=False)
-    report = copy(of_archive.make(), ReplaySink(open_target(mlflow_server.uri), options=options))
+    report = copy(of_archive.make(), ReplaySink(open_target(shared_server.uri), options=options))
     assert report.gaps == []
     runs, experiments = report.details["runs"], report.details["experiments"]
     assert isinstance(runs, dict)
     assert isinstance(experiments, dict)
     return Subject(
-        make=lambda: RestSource(TrackingSession(mlflow_server.uri.replace("://", "://ada:s3cret@"))),
+        make=lambda: RestSource(TrackingSession(shared_server.uri.replace("://", "://ada:s3cret@"))),
         runs={name: runs[each] for name, each in of_archive.runs.items()},
         experiments={name: experiments[each] for name, each in of_archive.experiments.items()},
         prefix=prefix,

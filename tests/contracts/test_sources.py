@@ -86,14 +86,14 @@ def in_databases(store: Path, postgres: PostgresServer) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def on_server(store: Path, mlflow_server: MlflowServer) -> tuple[str, str, dict[str, str]]:
+def on_server(store: Path, shared_server: MlflowServer) -> tuple[str, str, dict[str, str]]:
     """(URI, prefix of the experiments, run ids by name) of the example in a real server."""
     prefix = f"contract-{uuid4().hex}/"
     options = ReplayOptions(experiment_prefix=prefix)
-    report = copy(MlrunsSource(store), ReplaySink(open_target(mlflow_server.uri), options=options), jobs=1)
+    report = copy(MlrunsSource(store), ReplaySink(open_target(shared_server.uri), options=options), jobs=1)
     runs = report.details["runs"]
     assert isinstance(runs, dict)
-    return mlflow_server.uri, prefix, {name: runs[run_id] for name, run_id in IDS.items()}
+    return shared_server.uri, prefix, {name: runs[run_id] for name, run_id in IDS.items()}
 
 
 class TestRestSource(SourceContract):

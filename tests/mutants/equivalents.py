@@ -330,7 +330,7 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="Of a frame without bytes no share goes.",
     ),
     Equivalent(
-        within="writer.packs.PackWriter.add",
+        within="writer.packs.FrameBuilder.__init__",
         code="MAX_FRAME_RAW + 1",
         by="MAX_FRAME_RAW + 2",
         reason="One byte more than fits says as much as two.",

@@ -51,6 +51,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
             code=("writer/*",),
             tests=(
                 *("writer/test_merge.py", "writer/test_scratch.py", "writer/test_staged.py", "writer/test_staging.py"),
+                "writer/test_fewer_runs.py",
                 *("writer/test_resumed_packs.py", "writer/test_resumed_kinds.py", "writer/test_append.py"),
                 *("writer/test_frames.py", "writer/test_parts.py", "writer/test_row_groups.py"),
                 *("writer/test_settled.py", "writer/test_withdrawn.py", "writer/test_sink.py"),

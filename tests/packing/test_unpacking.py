@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import DamagedVolumesError, KeyRefusedError, NotAnArchiveError, TargetError
-from mlflow_archive.packing import behind
 from mlflow_archive.packing import pack as packing
 from mlflow_archive.packing import unpack as unpacking
-from mlflow_archive.packing.behind import SyncBehind, WriteBehind
+from mlflow_archive.packing.behind import WriteBehind
 from mlflow_archive.packing.mending import MendingFolder
 from mlflow_archive.packing.pack import PackOptions, _Packing, pack
 from mlflow_archive.packing.parity import plan_parity
@@ -22,7 +21,9 @@ from mlflow_archive.packing.stream import ReadAhead
 from mlflow_archive.packing.survey import Finding, VolumeState
 from mlflow_archive.packing.unpack import UnpackOptions, UnpackReport, _Unpacking, _write_bounded, find_set, unpack
 from mlflow_archive.packing.volumes import Names, SetFile, SetRecord
+from mlflow_archive.storage import syncing
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.syncing import SyncBehind
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level, VerifyReport
 from tests.road.packed_sets import PackedSet, make_archive, packed_set
@@ -166,7 +167,7 @@ def test_no_more_is_written_than_the_record_says(tmp_path: Path) -> None:
 
 
 def test_a_sync_begins_behind_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(behind, "_UNSYNCED", 10)
+    monkeypatch.setattr(syncing, "_UNSYNCED", 10)
     syncs: list[int] = []
     written = 0
     output: Any = SimpleNamespace(write=lambda data: None, sync_on_the_way=lambda: syncs.append(written))

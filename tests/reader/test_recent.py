@@ -56,6 +56,12 @@ def test_every_row_of_the_owners_is_read_whatever_the_order_of_a_part(tmp_path: 
                 assert list(map(int, rows["value"].to_pylist())) == expected, owners
 
 
+def test_a_whole_row_group_comes_in_order_whatever_that_of_the_part(tmp_path: Path) -> None:
+    with archive_of(tmp_path / "a", [6, 7, 0, 1, 2, 3, 8, 9, 4, 5]) as archive:
+        found = RecentGroups().group(archive.open_part(archive.parts("params")[0]), 0)
+        assert list(map(int, found["value"].to_pylist())) == list(range(10))
+
+
 def test_owners_that_are_not_there_have_no_rows(tmp_path: Path) -> None:
     with archive_of(tmp_path / "a", list(range(10))) as archive:
         for owners in (["0"], ["bb"], ["f" * 32], ["0", "bb", "f" * 32], []):

@@ -9,6 +9,7 @@ import pytest
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.sinks.replay import Target
+from mlflow_archive.sinks.replay.writing import failures
 from tests.replay.conftest import Place
 from tests.replay.looking import aliases, files, files_of_model, logged_models, own_tags, runs, versions
 from tests.replay.small import small
@@ -92,8 +93,9 @@ def test_killed_anywhere_and_run_again(store_place: Place) -> None:
     pytest.fail("it never came to an end")
 
 
-@pytest.mark.timeout(120)  # each create waits for its retries
-def test_creates_without_an_answer_are_not_done_twice(store_place: Place) -> None:
+def test_creates_without_an_answer_are_not_done_twice(store_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "WAITS_AFTER_DOUBT_SECONDS", (0.0,) * 8)
+
     class Doubtful:
         """An API whose creates come to no answer, and are carried out."""
 

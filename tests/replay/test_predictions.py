@@ -35,8 +35,12 @@ def test_loaded_models_predict_the_same(server_place: Place, tmp_path: Path) -> 
         warnings.simplefilter("ignore")  # MLflow has much to say on how models are logged
         mlflow.set_experiment("models")
         with mlflow.start_run(run_name="training"):
-            mlflow.sklearn.log_model(fitted, name="linear", registered_model_name="linear")
-            mlflow.pyfunc.log_model(name="doubler", python_model=doubler(), registered_model_name="doubler")
+            mlflow.sklearn.log_model(
+                fitted, name="linear", registered_model_name="linear", pip_requirements=["scikit-learn"]
+            )
+            mlflow.pyfunc.log_model(
+                name="doubler", python_model=doubler(), registered_model_name="doubler", pip_requirements=["numpy"]
+            )
         for name in ("linear", "doubler"):
             mlflow.MlflowClient().set_registered_model_alias(name, "live", "1")
         archive = export(server.backend, tmp_path / "all.mlfa", artifacts_destination=str(server.artifacts))

@@ -10,9 +10,10 @@ from typing import BinaryIO, cast
 import pytest
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.packing.behind import BLOCK, SyncBehind, WriteBehind
+from mlflow_archive.packing.behind import BLOCK, WriteBehind
 from mlflow_archive.packing.pack import PackOptions, pack
 from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.syncing import SyncBehind
 from tests.road.packed_sets import make_archive
 
 

@@ -34,6 +34,7 @@ from tests.roundtrip.views import (
     exported_again,
     without_invented_names,
 )
+from tests.support.cuts import every
 from tests.support.memory_source import content_of
 from tests.support.mlflow_server import MlflowServer
 from tests.support.mlruns import Store, stores, write_store
@@ -54,7 +55,7 @@ def to_archive(source: Source, path: Path, selection: Selection | None = None, *
     return copy(source, sink, selection, jobs=jobs)
 
 
-@laws(40)
+@laws(40 // every(2))
 @given(store=stores(), single=st.booleans(), jobs=st.integers(1, 3))
 def test_an_archive_of_an_archive_is_equal(store: Store, single: bool, jobs: int) -> None:
     """An archive read as a source gives every row and every byte of it."""
@@ -103,11 +104,11 @@ def store_target(tmp_path_factory: pytest.TempPathFactory) -> Target:
 
 
 @pytest.fixture(scope="module")
-def server_target(mlflow_server: MlflowServer) -> Target:
+def server_target(shared_server: MlflowServer) -> Target:
     from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
-    client = MlflowClient(mlflow_server.uri)
-    return Target(uri=mlflow_server.uri, artifact_root=None, folder=mlflow_server.artifacts, client=client)
+    client = MlflowClient(shared_server.uri)
+    return Target(uri=shared_server.uri, artifact_root=None, folder=shared_server.artifacts, client=client)
 
 
 @dataclass(kw_only=True)
@@ -149,7 +150,7 @@ def bring(store: Store, target: Target, folder: Path) -> Brought:
     return Brought(read=read, report=report, prefix=prefix, runs=runs, experiments=experiments)
 
 
-@laws(20)
+@laws(20 // every(2))
 @given(store=stores(max_experiments=2, max_runs=3))
 def test_a_store_takes_all_but_what_the_receipt_says(store: Store, store_target: Target) -> None:
     """Export, import: MLflow answers every value as it was; what is not so is in the receipt."""

@@ -98,7 +98,7 @@ def into_server(archive: Archive, server: MlflowServer, prefix: str) -> Report:
 
 @pytest.fixture(scope="module", params=list(CORPORA), ids=[name.partition("_")[0] for name in CORPORA])
 def imported(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mlflow_server: MlflowServer
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_server: MlflowServer
 ) -> Iterator[Imported]:
     from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
@@ -113,10 +113,10 @@ def imported(
         yield Imported(
             archive=archive,
             read=read_source(ArchiveSource(archive)),
-            server=mlflow_server,
-            client=MlflowClient(mlflow_server.uri),
+            server=shared_server,
+            client=MlflowClient(shared_server.uri),
             prefix=prefix,
-            report=into_server(archive, mlflow_server, prefix),
+            report=into_server(archive, shared_server, prefix),
             uri=uri,
         )
 

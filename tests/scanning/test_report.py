@@ -96,8 +96,22 @@ def test_which_names_tell_of_a_credential() -> None:
         "AccountKey",
         "token",
         "connStr",
+        "PassWord",
+        "dbPassWord",
+        "pass-phrase",
+        "SeCret",
     )
-    others = ("passwords_seen", "max_tokens", "pad_token", "userToken", "monkey", "compass", "password100")
+    others = (
+        "passwords_seen",
+        "comPasses",
+        "MaxTokens",
+        "max_tokens",
+        "pad_token",
+        "userToken",
+        "monkey",
+        "compass",
+        "password100",
+    )
     assert [name for name in (*telling, *others) if is_telling(name)] == list(telling)
 
 

@@ -49,6 +49,10 @@ def test_a_signature_lies_beside_the_archive_and_is_found_right_by_hand(
     assert "\nexport 1 is signed by ada@bank, which covers all of the archive (ssh-ed25519 SHA256:" in ran.out
     assert (members(unsigned), archive_id(unsigned)) == (before, number)
     assert cli("verify", unsigned, "--json").out.count('"signatures"') == 0
+    assert cli("verify", unsigned, "--level", "quick", "-q").out.splitlines()[-1] == (
+        f"{folder.name} beside it has 1 signature, which was not checked: give --signers FILE, a list of those whom "
+        "you trust."
+    )
 
 
 def test_repeated_a_signature_is_left(cli: Command, unsigned: Path, ada: Signer) -> None:

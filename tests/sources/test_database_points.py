@@ -24,7 +24,7 @@ from mlflow_archive.sources.database.snapshot import Batch, Query
 from mlflow_archive.sources.database.sqlite import SqliteSnapshot
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
-TEXTS = ("run_id", "key")
+TEXTS = ("run_id", "key", "dataset_name", "dataset_digest")
 CODED = pa.schema(
     [
         field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in TEXTS else field

@@ -23,9 +23,9 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def three(mlflow_server: MlflowServer) -> tuple[str, list[str]]:
+def three(shared_server: MlflowServer) -> tuple[str, list[str]]:
     """(experiment, its three runs), each with 40 points of ``a`` and 40 of ``b``."""
-    client = MlflowClient(mlflow_server.uri)
+    client = MlflowClient(shared_server.uri)
     experiment = client.create_experiment("three runs with histories")
     runs = [client.create_run(experiment, start_time=1000 + n).info.run_id for n in range(3)]
     for run_id in runs:
@@ -68,11 +68,11 @@ def _set(place: tuple[str | int, ...], value: Any) -> Callable[[Json], Json]:
     ],
 )
 def test_a_malformed_run_is_a_gap(
-    mlflow_server: MlflowServer, three: tuple[str, list[str]], place: tuple[str | int, ...], value: Any
+    shared_server: MlflowServer, three: tuple[str, list[str]], place: tuple[str | int, ...], value: Any
 ) -> None:
     experiment, runs = three
     change = _set(("runs", 1, *place), value)
-    read = _read(mlflow_server, experiment, "runs/search", lambda a: change(a) if len(a.get("runs", [])) > 1 else a)
+    read = _read(shared_server, experiment, "runs/search", lambda a: change(a) if len(a.get("runs", [])) > 1 else a)
     found = read.run_ids()
     lost = [(row["owner_id"], row["code"]) for row in read.rows("gaps")]
     assert found == [runs[0], runs[2]]
@@ -90,29 +90,29 @@ def test_a_malformed_run_is_a_gap(
     ],
 )
 def test_what_is_no_list_of_runs_is_refused(
-    mlflow_server: MlflowServer, three: tuple[str, list[str]], path: str, change: Callable[[Json], Any]
+    shared_server: MlflowServer, three: tuple[str, list[str]], path: str, change: Callable[[Json], Any]
 ) -> None:
     with pytest.raises(ServerError, match="is it an MLflow server"):
-        _read(mlflow_server, three[0], path, change)
+        _read(shared_server, three[0], path, change)
 
 
 @pytest.mark.parametrize("change", [_set(("metrics", 3, "step"), "x"), _set(("metrics",), {}), lambda _: []])
 def test_malformed_histories_are_asked_for_alone(
-    mlflow_server: MlflowServer, three: tuple[str, list[str]], change: Callable[[Json], Any]
+    shared_server: MlflowServer, three: tuple[str, list[str]], change: Callable[[Json], Any]
 ) -> None:
     experiment, _ = three
-    good = Read(mlflow_server.uri, Selection(experiments=(experiment,), artifacts=False))
-    read = _read(mlflow_server, experiment, "get-history-bulk", change)
+    good = Read(shared_server.uri, Selection(experiments=(experiment,), artifacts=False))
+    read = _read(shared_server, experiment, "get-history-bulk", change)
     assert sorted(map(repr, read.rows("metrics"))) == sorted(map(repr, good.rows("metrics")))
     assert read.rows("gaps") == []
 
 
 @pytest.mark.parametrize(("name", "value"), [("timestamp", None), ("step", 1.5), ("value", "much")])
 def test_a_history_malformed_everywhere_is_a_gap(
-    mlflow_server: MlflowServer, three: tuple[str, list[str]], name: str, value: Any
+    shared_server: MlflowServer, three: tuple[str, list[str]], name: str, value: Any
 ) -> None:
     experiment, runs = three
-    read = _read(mlflow_server, experiment, "get-history", _set(("metrics", 0, name), value))
+    read = _read(shared_server, experiment, "get-history", _set(("metrics", 0, name), value))
     assert sorted((row["owner_id"], row["path"], row["code"]) for row in read.rows("gaps")) == sorted(
         (run_id, key, gaps.METRIC_UNREADABLE) for run_id in runs for key in "ab"
     )
@@ -120,11 +120,11 @@ def test_a_history_malformed_everywhere_is_a_gap(
 
 
 def test_a_server_without_the_bulk_endpoint_is_asked_once(
-    mlflow_server: MlflowServer, three: tuple[str, list[str]]
+    shared_server: MlflowServer, three: tuple[str, list[str]]
 ) -> None:
     selection = Selection(experiments=(three[0],), artifacts=False)
-    good = Read(mlflow_server.uri, selection).rows("metrics")
-    with bad_network(mlflow_server.uri) as network:
+    good = Read(shared_server.uri, selection).rows("metrics")
+    with bad_network(shared_server.uri) as network:
         network.faults = {"get-history-bulk": ["no page"] * 99}
         read = Read(network.uri, selection)
         asked = [path for _, path, _ in network.seen if "get-history-bulk" in path]
@@ -136,12 +136,12 @@ def test_a_server_without_the_bulk_endpoint_is_asked_once(
 
 @pytest.mark.parametrize("most", [1, 39, 50, 90, 200])
 def test_histories_in_many_parts(
-    mlflow_server: MlflowServer, three: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, most: int
+    shared_server: MlflowServer, three: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """However few points a part may hold, each point comes once and each run ends once, after its points."""
     experiment, runs = three
     monkeypatch.setattr(histories, "MOST_POINTS", most)
-    read = Read(mlflow_server.uri, Selection(experiments=(experiment,), artifacts=False))
+    read = Read(shared_server.uri, Selection(experiments=(experiment,), artifacts=False))
     points = Counter((row["run_id"], row["key"], row["step"]) for row in read.rows("metrics"))
     assert points == Counter({(run_id, key, n): 1 for run_id in runs for key in "ab" for n in range(40)})
     assert sorted(read.run_ids()) == sorted(runs)
@@ -156,11 +156,11 @@ def test_histories_in_many_parts(
     assert parts >= 240 // (2 * max(most, 80))
 
 
-def test_passwords_in_locations_stay_at_home(mlflow_server: MlflowServer) -> None:
-    client = MlflowClient(mlflow_server.uri)
+def test_passwords_in_locations_stay_at_home(shared_server: MlflowServer) -> None:
+    client = MlflowClient(shared_server.uri)
     experiment = client.create_experiment("secret place", artifact_location="s3://joe:secret@host/x")
     run_id = client.create_run(experiment).info.run_id
-    read = Read(mlflow_server.uri, Selection(experiments=(experiment,), artifacts=False))
+    read = Read(shared_server.uri, Selection(experiments=(experiment,), artifacts=False))
     assert [row["artifact_location"] for row in read.rows("experiments")] == ["s3://host/x"]
     [uri] = [row["artifact_uri"] for row in read.rows("runs")]
     assert uri.startswith("s3://host/x")

@@ -46,7 +46,8 @@ def test_a_query_goes_on_in_the_copy(database: Path, monkeypatch: pytest.MonkeyP
             with pytest.raises(sqlite3.OperationalError, match="locked"):
                 writer.execute("DELETE FROM tags").connection.commit()
             writer.rollback()
-            snapshot._held_file.want_copy()
+            assert isinstance(snapshot._file, HeldFile)
+            snapshot._file.want_copy()
             writer.execute("DELETE FROM tags")
             writer.execute("DELETE FROM metrics")
             writer.commit()
@@ -73,7 +74,8 @@ def test_a_copy_that_fails_ends_the_export(database: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sqlite_file, "_copy_piece", full)
     snapshot = sqlite.SqliteSnapshot(database)
     with closing(snapshot):
-        snapshot._held_file.want_copy()
+        assert isinstance(snapshot._file, HeldFile)
+        snapshot._file.want_copy()
         with pytest.raises(StoreError, match=r"cannot be copied to .*No space left"):
             list(snapshot.fetch(ALL_TAGS))
 
@@ -138,7 +140,7 @@ def test_it_is_copied_when_somebody_waits_to_write_and_not_before(
             other.execute("SELECT * FROM runs").fetchall()  # who only reads is no reason
         assert not copy.exists()
         with held.reading() as uri:
-            assert uri == held._uri != str(copy)
+            assert uri == f"{database.as_uri()}?mode=ro&immutable=1"
         write(database)
         with held.reading() as uri:
             assert uri == str(copy)
@@ -155,7 +157,7 @@ def test_it_is_copied_after_a_while_where_waiting_writers_are_not_told(
     with closing(HeldFile(database, copy)) as held:
         assert held._thread is not None
         held._thread.join(10)
-        assert (held._uri, held._lock) == (str(copy), None)
+        assert (held._place._uri, held._lock) == (str(copy), None)
     assert copy.read_bytes() == database.read_bytes()
 
 
@@ -176,10 +178,10 @@ def test_the_copy_takes_over_only_when_the_last_reader_has_left(held: HeldFile) 
             copying = Thread(target=held.want_copy)
             copying.start()
             copying.join(0.2)
-            assert first == second == held._uri
+            assert first == second == held._place._uri
             assert held._lock is not None
         copying.join(0.05)
-        assert held._uri == first
+        assert held._place._uri == first
         assert held._lock is not None
     copying.join(10)
     with held.reading() as third:
@@ -198,7 +200,7 @@ def test_a_reader_that_comes_while_the_copy_takes_over_reads_the_copy(held: Held
         copying, reader = Thread(target=held.want_copy), Thread(target=read)
         copying.start()
         for _ in range(200):
-            if held._switching:
+            if held._place._switching:
                 break
             copying.join(0.01)
         reader.start()

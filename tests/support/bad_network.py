@@ -119,7 +119,7 @@ def bad_network(target: str, certificate: Path | None = None) -> Iterator[BadNet
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         network.uri = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
         try:

@@ -134,6 +134,12 @@ def empty_database() -> Path:
     return made_once("empty.db", lambda path: _migrate(f"sqlite:///{path}", "heads"))
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite database page by page, as SQLite does it: who has the target open goes on with what is new."""
+    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target, timeout=30)) as writing:
+        reading.backup(writing)
+
+
 _ORIGINAL: Final = utils._initialize_tables
 latest_revision: Final = cache(utils._get_latest_schema_revision)
 """What MLflow does for every store that it opens: it reads all its migrations to learn which is the last."""

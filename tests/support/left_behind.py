@@ -69,8 +69,9 @@ class LookOut:
 
 
 def names_in_checkout() -> set[str]:
-    """Return what lies at the top of the checkout, but for caches."""
-    return {entry.name for entry in os.scandir(REPOSITORY)} - CACHES
+    """Return what lies at the top of the checkout, but for caches, and what workers of mypy have there meanwhile."""
+    names = {entry.name for entry in os.scandir(REPOSITORY)} - CACHES
+    return {name for name in names if not name.startswith(".mypy_worker.")}
 
 
 def _files(root: Path) -> Iterator[Path]:

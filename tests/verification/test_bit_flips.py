@@ -14,7 +14,7 @@ from tests.support.cuts import every
 from tests.support.memory_source import Content, MemoryOptions, content_of, export, run_id
 
 OPTIONS = MemoryOptions(runs=4, points=3, sizes=(60, 0), gaps=frozenset({2}))
-SAMPLES_PER_MEMBER = 24 // every(3)
+SAMPLES_PER_MEMBER = 24 // every(6)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def positions_to_hit(size: int, count: int = SAMPLES_PER_MEMBER) -> list[int]:
     """Return positions all over, the first and last ones among them."""
-    first, last = range(0, min(4, size), every(3)), range(max(0, size - 12), size, every(3))
+    first, last = range(0, min(4, size), every(6)), range(max(0, size - 12), size, every(6))
     return sorted({*first, *last, *range(0, size, max(1, size // count))})
 
 
@@ -80,7 +80,7 @@ def test_in_every_member_of_a_directory(whole: Path) -> None:
 def test_all_over_a_single_file(whole: Path) -> None:
     path, expected = whole / "a.mlfa", content_of(whole / "a.mlfa")
     data = path.read_bytes()
-    for at in positions_to_hit(len(data), 400 // every(3)):
+    for at in positions_to_hit(len(data), 400 // every(6)):
         damaged = bytearray(data)
         damaged[at] ^= 1 << (at * 5 + 3) % 8
         path.write_bytes(damaged)

@@ -23,6 +23,7 @@ from mlflow_archive.workers.pools import Pool, ProcessPool
 from mlflow_archive_cli.main import run
 from tests.spec.make_vectors import VECTORS
 from tests.spec.test_vectors import INDEX, base_of
+from tests.support.loaded import loaded
 from tests.support.memory_source import MemoryOptions, export
 from tests.support.workers import SendingPool, export_by
 
@@ -54,6 +55,10 @@ def verified(path: Path, pool: Pool, base: Path | None = None, progress: Progres
         with closing(SharedChecks(at, pool, progress or Quiet())) as shared:
             examine(archive, report, shared=shared, progress=progress)
         return report
+
+
+def test_processes_begin_without_what_arrow_imports_with_its_first_array(processes: ProcessPool) -> None:
+    assert processes.submit(loaded, ("pyarrow.compute", "numpy", "pandas")).result() == ["pyarrow.compute"]
 
 
 def test_two_processes_report_of_every_vector_what_threads_report(processes: ProcessPool) -> None:

@@ -15,7 +15,7 @@ from mlflow_archive.signing.report import SignatureReport
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import PROMISES, Level, Lost, VerifyReport
 from mlflow_archive.verification.taken import check_taken
-from tests.spec.drafts import Draft, build, write_directory
+from tests.spec.drafts import Draft, build, in_order_of_making, write_directory, zipped
 
 
 class Steps:
@@ -54,6 +54,11 @@ def test_a_check_does_all_the_bytes_that_it_expects(path: Path) -> None:
         steps = Steps()
         assert verify(path, level, progress=steps).problems == []
         assert (dict(steps.expected), dict(steps.done)) == (expected, done)
+    steps = Steps()
+    single = path.with_name("a.mlfa")
+    single.write_bytes(zipped(in_order_of_making(build(Draft()))))
+    assert verify(single, Level.STORED, progress=steps).problems == []
+    assert steps.expected == steps.done, "also of those that the manifest of a single file cannot list"
     steps = Steps()
     with open_archive(path) as archive:
         check_taken(archive, progress=steps)

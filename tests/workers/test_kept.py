@@ -55,14 +55,16 @@ def test_the_task_of_another_job_closes_what_was_open_before() -> None:
     assert (first.closed, second.closed) == (1, 1)
 
 
-def test_where_the_next_cannot_be_opened_the_one_before_stays() -> None:
+def test_the_one_before_is_closed_before_the_next_is_opened() -> None:
     def missing() -> Opened:
+        assert first.closed == 1
         raise FileNotFoundError
 
     first = opened_by_task("a")
     with pytest.raises(FileNotFoundError), keeping("b", missing):
         pass
-    assert (opened_by_task("a"), first.closed) == (first, 0)
+    assert opened_by_task("a") is not first
+    assert first.closed == 1
 
 
 def test_what_a_task_fails_with_is_closed_and_opened_anew() -> None:

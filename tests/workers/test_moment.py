@@ -8,17 +8,21 @@ from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy
 
-from mlflow_archive.api.sharing_out import NO_MOMENT, export_by_workers, source_at
+from mlflow_archive.api.sharing_out import NO_MOMENT, ExportTask, export_by_workers, source_at
+from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.database import sqlite_file
 from mlflow_archive.sources.database.mysql import MysqlSnapshot
 from mlflow_archive.sources.database.snapshot import Snapshot
 from mlflow_archive.sources.database.sqlite import SqliteSnapshot
+from mlflow_archive.sources.database.sqlite_file import HeldFile, LentFile
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.workers.pools import ProcessPool
@@ -30,14 +34,14 @@ from tests.support.workers import SendingPool, SharedMemorySource, export_by
 
 
 class WrittenMeanwhile(ProcessPool):
-    """A process for several exports; before it gets its first work of one, ``write`` is called."""
+    """A process for several exports; before it gets its first shards of one, ``write`` is called."""
 
     def __init__(self) -> None:
         super().__init__(1)
         self.write: Callable[[], None] | None = None
 
     def submit(self, function: Callable[[Any], Any], work: object) -> Future[Any]:
-        if self.write is not None:
+        if self.write is not None and isinstance(work, ExportTask):
             self.write()
             self.write = None
         return super().submit(function, work)
@@ -87,7 +91,8 @@ def exported_while_rows_are_added(uri: str, path: Path, process: WrittenMeanwhil
     engine.dispose()
 
 
-def test_of_sqlite(tmp_path: Path, process: WrittenMeanwhile) -> None:
+def test_of_sqlite(tmp_path: Path, process: WrittenMeanwhile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "UNCOPIED_S", 0)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     make_database(uri)
     exported_while_rows_are_added(uri, tmp_path, process)
@@ -122,12 +127,59 @@ def test_a_copy_that_is_shared_stays_as_it_is(tmp_path: Path) -> None:
         writer.execute("CREATE TABLE names AS SELECT 'early' AS name")
         with closing(SqliteSnapshot(database)) as snapshot:
             copy = Path(snapshot.share(tmp_path))
+            assert Path(snapshot.share()).samefile(snapshot.share()), "there is one now, and no other is made"
             writer.execute("INSERT INTO names VALUES ('late')")
             first = copy.stat()
             assert (snapshot.share(tmp_path), copy.stat()) == (str(copy), first)
         with closing(SqliteSnapshot(database, str(copy))) as other:
             assert [list(batch["name"]) for batch in other.fetch(names)] == [["early"]]
     assert copy.exists()
+
+
+class Lent:
+    """A database of one row that is lent, and who writes a second: that takes until nobody has a lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.copy = folder / "source", folder / "copy.db"
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as writer:
+            writer.execute("CREATE TABLE names AS SELECT 'early' AS name")
+        self.held = HeldFile(self.path, self.copy)
+        self.held.lend()
+
+    def names(self, file: HeldFile | LentFile) -> tuple[str, list[str]]:
+        """Return what file is read, by its name, and what is in it."""
+        with file.reading() as uri, closing(sqlite3.connect(uri, uri=True)) as reader:
+            return urlsplit(uri).path.rpartition("/")[2], [name for (name,) in reader.execute("SELECT name FROM names")]
+
+    def write(self, seconds: float) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=seconds)) as writer:
+            writer.execute("INSERT INTO names VALUES ('late')")
+
+
+def test_a_lent_file_is_read_where_it_lies_until_somebody_waits_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "UNCOPIED_S", 0)
+    lent = Lent(tmp_path)
+    with closing(lent.held), closing(LentFile(lent.path, lent.copy)) as early:
+        assert lent.names(early) == lent.names(lent.held) == ("source", ["early"])
+        assert not lent.copy.exists()
+        lent.write(20)
+        assert lent.names(early) == lent.names(lent.held) == ("copy.db", ["early"])
+        with closing(LentFile(lent.path, lent.copy)) as late:
+            assert lent.names(late) == ("copy.db", ["early"])
+
+
+def test_a_lent_file_stays_as_it_is_when_who_lent_it_has_ended_and_nobody_else_gets_it(tmp_path: Path) -> None:
+    lent = Lent(tmp_path)
+    with closing(LentFile(lent.path, lent.copy)) as early:
+        lent.held.close()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            lent.write(0)
+        assert lent.names(early) == ("source", ["early"])
+        with pytest.raises(StoreError, match="is not as it was when the export began"):
+            LentFile(lent.path, lent.copy)
+    lent.write(0)
 
 
 class Momentless(SharedMemorySource):

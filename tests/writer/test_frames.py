@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import pack_name
-from mlflow_archive.format.packs import Extent, Label, compressor, encode_label
-from mlflow_archive.storage.files import Files
+from mlflow_archive.format.packs import Extent, Label, encode_label
+from mlflow_archive.storage import syncing
+from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.writer import packs
-from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, Gain, PackWriter, PlacedLabel, scan_pack
+from mlflow_archive.writer.compressing import Gain
+from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter, PlacedLabel, scan_pack
 from mlflow_archive.writer.scratch import Scratch
 
 NOISE = random.Random(1).randbytes(40_000)  # noqa: S311 - the same each time
@@ -71,8 +74,7 @@ def test_a_frame_is_written_when_it_is_full_and_takes_no_more_than_fits(
     """Full are 10 bytes here, and 20 fit; a blob that is there already takes no room."""
     monkeypatch.setattr(packs, "SHARED_FRAME_RAW", 10)
     monkeypatch.setattr(packs, "MAX_FRAME_RAW", 20)
-    monkeypatch.setattr(writer, "gain", lambda raw: Gain.MUCH)
-    monkeypatch.setattr(writer, "gain", lambda raw: Gain.MUCH)
+    monkeypatch.setattr(writer.compressor, "gain", lambda raw: Gain.MUCH)
     builder = FrameBuilder(writer, scratch)
     for at, size in enumerate(sizes):
         for _ in range(2):
@@ -108,34 +110,27 @@ def test_blobs_share_a_frame_with_those_that_compress_as_well(
     assert frames(tmp_path) == [[1000, 3000], [5000], [2000, 4000]]
 
 
-def test_the_gain_is_that_of_a_sample(writer: PackWriter) -> None:
-    assert [writer.gain(data) for data in (bytes(1000), NOISE, b"")] == [Gain.MUCH, Gain.NONE, Gain.NONE]
-    assert writer.gain(bytes(16 * 1024) + NOISE) is Gain.MUCH
-    assert writer.gain(NOISE[: 16 * 1024] + bytes(100_000)) is Gain.NONE
-
-
-def test_what_does_not_compress_gets_the_cheapest_level(writer: PackWriter) -> None:
-    text = b" ".join(str(number * number).encode() for number in range(3000))
-    best, cheap = compressor(9).compress(text), compressor(1).compress(text)
-    assert best != cheap
-    assert writer.compress(text) == writer.compress(text, Gain.MUCH) == writer.compress(text, Gain.SOME) == best
-    assert writer.compress(text, Gain.NONE) == cheap
-    assert writer.compress(NOISE) == compressor(1).compress(NOISE)
-
-
-def test_a_level_below_the_cheapest_is_kept(tmp_path: Path, scratch: Scratch) -> None:
-    writer = PackWriter(GrowingFiles(Files(), tmp_path), 1, scratch, level=-5, jobs=1)
-    assert writer.compress(NOISE) == compressor(-5).compress(NOISE)
-    writer.close()
-
-
-def test_a_frame_that_does_not_decode_to_what_was_compressed_is_never_written(
-    writer: PackWriter, monkeypatch: pytest.MonkeyPatch
+def test_packs_are_synced_on_the_way_and_nothing_counts_where_that_failed(
+    writer: PackWriter, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packs, "decode_frame", lambda frame, size, where: bytes(size))
-    with pytest.raises(RuntimeError) as caught:
-        writer.compress(b"text")
-    assert str(caught.value) == ("a frame does not decode to what was compressed: memory or the zstd library is faulty")
+    outcomes = iter([None, TargetError("the medium is gone")])
+
+    def sync(output: OutputFile) -> None:
+        if (error := next(outcomes)) is not None:
+            raise error
+
+    monkeypatch.setattr(syncing, "_UNSYNCED", 20_000)
+    monkeypatch.setattr(OutputFile, "sync_on_the_way", sync)
+    builder = FrameBuilder(writer, scratch)
+
+    def store(data: bytes) -> list[int]:
+        writer.add(io.BytesIO(data), builder)
+        builder.flush()
+        return writer.sync()
+
+    assert len(store(NOISE)) == 1
+    with pytest.raises(TargetError, match="the medium is gone"):
+        store(NOISE[1:])
 
 
 class _Twice(io.BytesIO):

@@ -13,11 +13,12 @@ import pytest
 from mlflow_archive.errors import TargetError
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
+from tests.support.cuts import every
 from tests.support.memory_source import MemoryOptions, MemorySource, archive_id, content_of, export, interrupted_export
 
 BEFORE = MemoryOptions(runs=4, runs_per_shard=2)
 AFTER = MemoryOptions(runs=12, runs_per_shard=2, changed=frozenset({1}), long=frozenset({5}), pause_seconds=0.01)
-MOMENTS = 26
+MOMENTS = 26 // every(2)
 
 
 def _export(path: Path, append: bool, started: Event) -> None:
@@ -46,7 +47,7 @@ def test_killed_at_random_moments(tmp_path: Path, name: str, append: bool) -> No
     duration = time.monotonic() - began
     expected, moments = content_of(undisturbed), random.Random(f"{name}{append}")  # noqa: S311 - moments that repeat
     unfinished = continued = 0
-    for number in range(MOMENTS if not append else MOMENTS // 3):
+    for number in range(8 if append else MOMENTS):
         path = tmp_path / str(number) / name
         old = None
         if append:

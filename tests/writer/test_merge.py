@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from mlflow_archive.kinds import TABLES
+from mlflow_archive.writer import merge as merge_module
 from mlflow_archive.writer.coded import coded, sort_rows
 from mlflow_archive.writer.merge import Piece, Slice, in_parts, memory_piece, merged, slices
 from tests.support.chunks import table
@@ -142,6 +147,41 @@ def test_one_very_long_history_is_given_out_piece_by_piece() -> None:
         [("a", 1), ("a", 2), ("a", 3), ("a", 4), ("a", 9), ("b", 1), ("b", 5)]
     ]
     assert merge(pieces[:2], "a", "b", size=1) == [[("a", 3), ("a", 4)], [("a", 1), ("a", 2)]]
+
+
+def counted(runs: int, blocks: int, loads: Counter[int]) -> list[Piece]:
+    """Return the blocks of sorted runs that all reach over the whole range of keys; ``loads`` counts by block."""
+    pieces: list[Piece] = []
+
+    def load(number: int, rows: pa.Table) -> pa.Table:
+        loads[number] += 1
+        return rows
+
+    for sorted_run, block in product(range(runs), range(blocks)):
+        rows = points(*((f"{step:05d}", sorted_run) for step in range(10 * block + sorted_run, 10 * block + 10, 3)))
+        held = of(*zip(rows["run_id"].to_pylist(), rows["step"].to_pylist(), strict=True), run=sorted_run, number=block)
+        pieces.append(replace(held, load=partial(load, len(pieces), rows)))
+    return pieces
+
+
+def test_each_piece_is_loaded_once_however_many_runs_reach_into_a_slice() -> None:
+    for runs, blocks in ((3, 40), (9, 40), (9, 160)):
+        loads: Counter[int] = Counter()
+        pieces = counted(runs, blocks, loads)
+        found = pa.concat_tables(merged(list(slices(pieces, pieces[0].nbytes)), METRICS))
+        assert loads == Counter(dict.fromkeys(range(runs * blocks), 1))
+        assert found["run_id"].to_pylist() == sorted(found["run_id"].to_pylist())
+        assert found.num_rows == sum(one.load().num_rows for one in pieces)
+
+
+def test_what_is_beyond_the_bytes_that_stay_open_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: Counter[int] = Counter()
+    pieces = counted(3, 40, loads)
+    monkeypatch.setattr(merge_module, "OPEN_BYTES", 0)
+    found = pa.concat_tables(merged(list(slices(pieces, 1)), METRICS))
+    assert max(loads.values()) > 1
+    monkeypatch.undo()
+    assert pa.concat_tables(merged(list(slices(pieces, 1)), METRICS)).equals(found)
 
 
 def test_rows_with_one_key_are_there_once_where_keys_are_unique() -> None:

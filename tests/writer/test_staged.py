@@ -37,6 +37,29 @@ def test_coded_points_sort_as_plain_ones(rows: list[dict[str, Any]]) -> None:
     assert as_text(sort_rows(coded(table, METRICS), METRICS)) == as_text(sort_rows(table, METRICS))
 
 
+NAN, FIRST = float("nan"), {"step": 0, "timestamp": 0, "value": 1.0}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        FIRST,
+        {**FIRST, "step": -1},
+        {**FIRST, "step": 1, "timestamp": -1, "value": 0.0},
+        {**FIRST, "timestamp": -1, "value": 2.0},
+        {**FIRST, "value": 0.5},
+        {**FIRST, "value": NAN},
+        {**FIRST, "dataset_name": "a"},
+    ],
+)
+@pytest.mark.parametrize("keys", ["ab", "aa"])
+def test_points_as_they_are_logged_sort_as_plain_ones(second: dict[str, Any], keys: str) -> None:
+    logged = [{"run_id": run, "key": key, **point} for point in (FIRST, second) for run in "ra" for key in keys]
+    for rows in (logged, logged[::-1]):
+        table = rows_to_tables({"metrics": rows})["metrics"]
+        assert as_text(sort_rows(coded(table, METRICS), METRICS)) == as_text(sort_rows(table, METRICS))
+
+
 @few
 @given(rows=repeated_tags)
 def test_of_coded_rows_with_one_key_the_first_is_kept(rows: list[dict[str, Any]]) -> None:

@@ -90,7 +90,7 @@ def test_a_frame_of_another_size_than_its_label_says_is_not_taken_apart() -> Non
 def test_extents_that_stay_share_frames_up_to_their_size_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[list[int]] = []
     writer: Any = SimpleNamespace(
-        compress=lambda raw, gain: raw,
+        compressor=SimpleNamespace(compress=lambda raw, alike: raw),
         append=lambda frame, label: written.append([len(frame), *(extent.size for extent in label.extents)]),
     )
     nothing: Any = None

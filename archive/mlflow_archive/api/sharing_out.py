@@ -12,7 +12,7 @@ from typing import Final
 from mlflow_archive.errors import MlflowArchiveError, TargetError
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.copy import by_stages, chunks_of
-from mlflow_archive.flow.report import Progress, Report
+from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SharedSource
 from mlflow_archive.kinds import KINDS
 from mlflow_archive.selecting.selection import Selection
@@ -188,6 +188,17 @@ class SharingOut:
         self._sink.take(parcel)
 
 
+def _begin_early(pool: Pool, at: SourceAt) -> None:
+    """Have processes of this machine start, and import what opens the source, while the export is planned."""
+    if pool.sends and not pool.elsewhere:
+        for _ in range(pool.size):
+            pool.submit(_import_source, at)  # what fails there fails again with the first task, and is told then
+
+
+def _import_source(at: SourceAt) -> None:
+    at.open(Quiet()).close()
+
+
 NO_MOMENT: Final = (
     "the source gives its workers no common moment: what is written to it meanwhile may be read in part, as over REST"
 )
@@ -212,7 +223,9 @@ def export_by_workers(
     with closing(source):
         try:
             with closing(pool):
-                known = sink.begin(source.facts(), selection)
+                facts = source.facts()
+                _begin_early(pool, at)
+                known = sink.begin(facts, selection)
                 sharing_out = SharingOut(at, source, sink, known, pool, progress)
                 try:
                     sharing_out.run(source.plan(selection, progress))

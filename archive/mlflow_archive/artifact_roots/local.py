@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,45 +56,53 @@ def list_files(root: Path, gap: OnGap) -> list[FoundFile]:
     files: list[FoundFile] = []
     base = os.path.join(root, "")  # noqa: PTH118 - of a root as of any other folder, and there may be a million files
 
-    def cannot_list(error: OSError) -> None:
-        gap(_relative(str(error.filename), base), ARTIFACT_LISTING, f"the folder cannot be listed: {error.strerror}")
+    def cannot_list(folder: str, error: OSError) -> None:
+        gap(printable(folder[len(base) :]), ARTIFACT_LISTING, f"the folder cannot be listed: {error.strerror}")
 
-    for parent, folders, names in os.walk(root, onerror=cannot_list):
-        beginning = os.path.join(parent, "")  # noqa: PTH118
-        links = [name for name in folders if os.path.islink(beginning + name)]  # noqa: PTH114
-        for name in (*names, *links):
-            place = beginning + name
-            path = _relative(place, base)
-            if not is_utf8(place[len(base) :]):
-                gap(path, ARTIFACT_NAME, "its file name is not UTF-8")
-                continue
-            try:
-                files.append(_examine(Path(place), path, root))
-            except ArtifactUnreadableError as error:
-                gap(path, error.code, str(error))
+    for entry in _entries(base, cannot_list):
+        name = entry.path[len(base) :]
+        path = printable(name)
+        if not is_utf8(name):
+            gap(path, ARTIFACT_NAME, "its file name is not UTF-8")
+            continue
+        try:
+            files.append(_examine(entry, path, root))
+        except ArtifactUnreadableError as error:
+            gap(path, error.code, str(error))
     return sorted(files, key=lambda file: file.path)
 
 
-def _relative(place: str, base: str) -> str:
-    """Return a path below a folder, whose own ends in a slash; nothing for the folder itself."""
-    return printable(place[len(base) :])
+def _entries(root: str, cannot_list: Callable[[str, OSError], None]) -> Iterator[os.DirEntry[str]]:
+    """Yield what lies below a folder, but for folders; a link is never followed."""
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        yield entry
+        except OSError as error:
+            cannot_list(folder, error)
 
 
-def _examine(place: Path, path: str, root: Path) -> FoundFile:
+def _examine(entry: os.DirEntry[str], path: str, root: Path) -> FoundFile:
     """Return a regular file, or the regular file in the same root that a link leads to."""
     try:
-        status = place.lstat()
+        place, status = entry.path, entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
-            place = place.resolve(strict=True)
-            if not place.is_relative_to(os.path.realpath(root)):
-                raise _unreadable(f"it is a link that leads out of the artifact folder, to {printable(str(place))}")
-            status = place.lstat()
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-        raise _unreadable(f"it cannot be reached: {getattr(error, 'strerror', None) or error}") from error
+            place = os.path.realpath(place, strict=True)
+            if not Path(place).is_relative_to(os.path.realpath(root)):
+                raise _unreadable(f"it is a link that leads out of the artifact folder, to {printable(place)}")
+            status = os.lstat(place)
+    except OSError as error:  # also for links in a circle
+        raise _unreadable(f"it cannot be reached: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a link to a folder" if stat.S_ISDIR(status.st_mode) else "neither file nor folder"
         raise _unreadable(f"it is {kind}")
-    return FoundFile(path=path, place=place, size=status.st_size, mark=str(status.st_mtime_ns))
+    return FoundFile(path=path, place=Path(place), size=status.st_size, mark=str(status.st_mtime_ns))
 
 
 def _unreadable(reason: str) -> ArtifactUnreadableError:

@@ -60,7 +60,7 @@ class Chunk:
     """Arrow tables of some whole entities with their artifact list.
 
     ``tables`` maps names of ``kinds.TABLES`` to tables of exactly that schema, rows in any order; a table
-    that is absent has no rows. (Only a source that was told so gives ids and keys of ``metrics`` dictionary-encoded.)
+    that is absent has no rows. (Only a source that was told so gives texts of ``metrics`` dictionary-encoded.)
     The rows of ``artifacts`` come from the list ``artifacts`` (the sink knows size and digest only after reading), so
     that table is never in ``tables``. With ``complete=False`` the next chunk of the same shard goes on with the same
     entity; its fingerprint comes in the last one. ``unknown_tables`` are whole tables of MLflow's database that this

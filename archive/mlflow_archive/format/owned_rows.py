@@ -12,6 +12,8 @@ from mlflow_archive.format.fingerprint import canonical
 
 _NOT_AS_IT_IS: Final = r"[^ !#-\[\]-~]"
 """A character that canonical JSON escapes."""
+_AS_THEY_ARE: Final = bytes(code for code in range(ord(" "), ord("~") + 1) if chr(code) not in '"\\')
+"""All that it does not."""
 
 
 def row_objects(rows: pa.Table) -> list[str]:
@@ -29,7 +31,9 @@ class OwnedRows:
 
     def __init__(self, owners: Sequence[str], rows: pa.Table, owner: str) -> None:
         numbers = pc.index_in(rows[owner], value_set=pa.array(owners, pa.string()))
-        rows = rows.append_column("", numbers).filter(pc.is_valid(numbers))
+        rows = rows.append_column("", numbers)
+        if numbers.null_count:
+            rows = rows.filter(pc.is_valid(numbers))
         keys = _array(rows["key"]).dictionary_encode()
         ranks = pc.sort_indices(pc.sort_indices(keys.dictionary)).cast(pa.int64()).take(keys.indices)
         places = pc.add(pc.multiply(_array(rows[""]).cast(pa.int64()), len(keys.dictionary)), ranks)
@@ -77,6 +81,9 @@ class OwnedRows:
 def _quoted(texts: pa.Array) -> pa.Array:
     """Return texts as JSON strings."""
     strings = _between('"', texts, '"')
+    data = texts.buffers()[2]
+    if data is None or not data.to_pybytes().translate(None, _AS_THEY_ARE):  # sooner than looking at each text
+        return strings
     odd = pc.fill_null(pc.match_substring_regex(texts, _NOT_AS_IT_IS), False)
     if not pc.any(odd).as_py():
         return strings

@@ -122,13 +122,15 @@ def decode_frame(frame: bytes, raw_size: int | None, *, where: str) -> bytes:
             f"{'on' if parameters.has_checksum else 'off'}; expected {raw_size}, checksum on"
         )
         raise DamagedError(message, code="E045")
-    # With room for all of it zstd decodes in one go, straight to where it stays.
-    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj(write_size=max(1, raw_size))
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     try:
-        raw: bytes = decoder.decompress(frame)
+        if raw_size:
+            return decoder.decompress(frame, allow_extra_data=False)
+        # In one call it would believe the header of a frame without bytes, and look at no more of it.
+        whole = decoder.decompressobj()
+        raw: bytes = whole.decompress(frame)
     except zstandard.ZstdError as error:
         raise DamagedError(f"{where}: the frame does not decompress: {error}", code="E040") from error
-    # `eof` and `unused_data`: a one-shot decompress would silently ignore a missing end or a second frame.
-    if not decoder.eof or decoder.unused_data or len(raw) != raw_size:
-        raise DamagedError(f"{where}: the frame is not one whole frame of {raw_size} raw bytes", code="E040")
+    if raw or not whole.eof or whole.unused_data:
+        raise DamagedError(f"{where}: the frame is not one whole frame of 0 raw bytes", code="E040")
     return raw

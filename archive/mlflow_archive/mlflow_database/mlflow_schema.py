@@ -1,15 +1,17 @@
-"""What only MLflow knows of its schema, asked in a process of its own.
+"""What only MLflow knows of its schema: recorded, where the installed one is that of the record, or asked.
 
-MLflow in full takes seconds and 150 MB to import, which a restore would keep until its end. Where it is imported
-already, it is asked in this process.
+It is asked in a process of its own: MLflow in full takes seconds and 150 MB to import, which a restore would keep until
+its end. Where it is imported already, it is asked in this process.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Engine, create_engine, event, inspect
@@ -17,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.mlflow_database.known_schema import VERSION_TABLE, is_known_table
+from mlflow_archive.mlflow_database.recorded_schema import recorded_schema
 from mlflow_archive.mlflow_database.whole_schema import make_whole, revision_of
 from mlflow_archive.optional import missing
 
@@ -26,13 +29,24 @@ _CHILD: Final = "from mlflow_archive.mlflow_database.mlflow_schema import answer
 
 
 def make_schema(url: URL) -> None:
-    """Make MLflow's tables in an empty database, at the head of the installed MLflow, whole. Raises TargetError."""
-    _ask({"make": url.render_as_string(hide_password=False)})
+    """Make MLflow's tables in an empty database, at the head of the installed MLflow, whole. Raises TargetError.
+
+    One of SQLite is a file that is not there yet, in a folder that nobody else uses.
+    """
+    recorded = recorded_schema() if url.get_backend_name() == "sqlite" else None
+    if recorded is None:
+        _ask({"make": url.render_as_string(hide_password=False)})
+        return
+    try:
+        recorded.make(Path(str(url.database)))
+    except sqlite3.Error as error:
+        raise TargetError(f"MLflow's tables could not be made: {error}") from error
 
 
 def head_revision() -> str:
     """Return the schema revision of the installed MLflow. Raises TargetError."""
-    return _ask({})
+    recorded = recorded_schema()
+    return _ask({}) if recorded is None else recorded.revision
 
 
 def check_revision(engine: Engine, address: str) -> None:

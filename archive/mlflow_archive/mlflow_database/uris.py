@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import URL, make_url
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import ArgumentError
 
 from mlflow_archive.errors import SelectionError
@@ -30,6 +29,9 @@ class DatabaseUri:
 
         In its form of keywords: of a URI that it cannot read, the library shows the password.
         """
+        # Slow to import, and not needed for other databases.
+        from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2  # noqa: PLC0415
+
         _, keywords = PGDialect_psycopg2().create_connect_args(self.url)  # type: ignore[no-untyped-call]
         return " ".join(f"{name}='{_escaped(str(value))}'" for name, value in keywords.items())
 

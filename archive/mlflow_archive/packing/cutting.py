@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from mlflow_archive.packing.behind import SyncBehind, WriteBehind
+from mlflow_archive.packing.behind import WriteBehind
 from mlflow_archive.packing.volumes import SetFile
 from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.syncing import SyncBehind
 
 
 class VolumeWriter(Closing):

@@ -24,7 +24,7 @@ from mlflow_archive.errors import (
 )
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
-from mlflow_archive.packing.behind import BLOCK, SyncBehind, WriteBehind
+from mlflow_archive.packing.behind import BLOCK, WriteBehind
 from mlflow_archive.packing.encryption import NotDecryptableError, Passphrase, decrypt, opens, read_identities
 from mlflow_archive.packing.joining import VolumeChangedError, joined_blocks, sha256_of
 from mlflow_archive.packing.mending import MendingFolder
@@ -35,6 +35,7 @@ from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.signing.folder import signatures_folder
 from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.syncing import SyncBehind
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
 

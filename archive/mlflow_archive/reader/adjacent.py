@@ -1,4 +1,4 @@
-"""The first or last of rows that stand together, as those of one object and key do in a sorted table."""
+"""Rows and their neighbours: whether they are sorted, and the first or last of those that stand together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _TRUE: Final = pa.array([True])
+
+
+def are_ascending(rows: pa.Table, names: Sequence[str]) -> bool:
+    """Return whether each row is greater than the one before it in some columns, which hold no null: none are equal."""
+    tied = pa.repeat(True, max(0, rows.num_rows - 1))
+    for name in names:
+        column = _array(rows[name])
+        before, behind = column[:-1], column[1:]
+        moved = pc.and_(tied, pc.not_equal(before, behind))
+        if pc.any(pc.less(behind.filter(moved), before.filter(moved))).as_py():
+            return False
+        tied = pc.and_not(tied, moved)
+    return not pc.any(tied).as_py()
 
 
 def first_of_each(rows: pa.Table, names: Sequence[str]) -> pa.Table:

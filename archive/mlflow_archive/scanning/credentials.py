@@ -40,9 +40,9 @@ TOKENS: Final = (
 """Tokens with a beginning of their own."""
 
 _WORDS: Final = (
-    r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|api[ _-]?key|(?:access|account|private|secret|signing|encryption|auth"
-    r"|storage|shared|master|license)[ _-]?key|(?:secret|access)[ _-]?key[ _-]?id|credentials?|token|bearer"
-    r"|conn(?:ection)?[ _-]?str(?:ing)?)"
+    r"(?:pass(?:[ _-]?(?:word|wd|phrase|code))?|pwd|secret|api[ _-]?key"
+    r"|(?:access|account|private|secret|signing|encryption|auth|storage|shared|master|license)[ _-]?key"
+    r"|(?:secret|access)[ _-]?key[ _-]?id|credentials?|token|bearer|conn(?:ection)?[ _-]?str(?:ing)?)"
 )
 _HARMLESS: Final = re.compile(
     r"(?:^|[^a-z])(?:additional|begin|bos|cls|delimiter|eos|end|first|last|mask|max|min|next|num|number|of|pad|padding|per"
@@ -59,11 +59,12 @@ TELLING_SIGN: Final = r"(?i)pass|pwd|secret|key|credential|token|bearer|conn"
 def is_telling(name: str) -> bool:
     """Return whether what has this name is a credential.
 
-    >>> [name for name in ("db.password", "apiKey", "max_tokens", "pad_token", "monkey") if is_telling(name)]
-    ['db.password', 'apiKey']
+    >>> [name for name in ("db.password", "apiKey", "ToKen", "max_tokens", "pad_token", "monkey") if is_telling(name)]
+    ['db.password', 'apiKey', 'ToKen']
     """
-    words = _CAMEL.sub("_", name.strip()).lower()
-    return bool(_TELLING.search(words)) and not _HARMLESS.search(words)
+    name = name.strip()
+    forms = (_CAMEL.sub("_", name).lower(), name.lower())  # capitals begin words, or stand anywhere
+    return any(_TELLING.search(form) and not _HARMLESS.search(form) for form in forms)
 
 
 _PLACEHOLDER: Final = re.compile(

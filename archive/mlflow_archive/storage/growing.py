@@ -23,15 +23,19 @@ class GrowingMember:
         self._digest = hashlib.sha256()
         self.size = 0
 
-    def take_over(self, blocks: Iterable[bytes]) -> None:
+    def take_over(self, blocks: Iterable[bytes | memoryview]) -> None:
         """Learn the bytes that are there."""
         for block in blocks:
             self._digest.update(block)
             self.size += len(block)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._output.write(data)
         self.take_over([data])
+
+    def sync_on_the_way(self) -> None:
+        """Begin to make it durable, while another thread may be writing."""
+        self._output.sync_on_the_way()
 
     def sync(self) -> None:
         """Make durable what is written so far."""

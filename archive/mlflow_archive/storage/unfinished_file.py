@@ -130,7 +130,7 @@ class _Grown(GrowingMember):
         """Where its first byte lies in the file."""
         return self._entry.data_offset
 
-    def take_over(self, blocks: Iterable[bytes]) -> None:
+    def take_over(self, blocks: Iterable[bytes | memoryview]) -> None:
         for block in blocks:
             self._crc = zlib.crc32(block, self._crc)
             super().take_over([block])

@@ -92,7 +92,7 @@ def examine(
     if report.level is Level.STORED and not bad:
         return Examination()
     # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
-    findings = check_tables(archive, report, bad, shared=shared)
+    findings = check_tables(archive, report, bad, jobs=jobs, shared=shared)
     good = check_all_packs(archive, report, progress, jobs, shared)
     indexed = _indexed(archive)
     unproved = sorted(digest for digest in indexed if raw_digest(digest) not in good)

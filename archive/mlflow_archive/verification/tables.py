@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -99,10 +100,11 @@ def check_tables(
     report: VerifyReport,
     bad_members: set[str],
     *,
+    jobs: int,
     only: Container[str] | None = None,
     shared: SharedChecks | None = None,
 ) -> TableFindings:
-    """Read every part, or those in ``only``, which all that say what there is must be among; by workers if they share.
+    """Read every part, or those in ``only``, which all that say what there is must be among; by threads or workers.
 
     ``bad_members`` are those whose hash is wrong: rows of theirs that decode are suspect.
     """
@@ -110,17 +112,19 @@ def check_tables(
     # Identity tables first, and experiments before all: rows elsewhere refer to them.
     names = sorted(TABLES, key=lambda name: (not is_identity(TABLES[name]), name != "experiments"))
     members = [m for name in names for m in archive.parts(name) if only is None or m.path in only]
-    pieces = (
-        (check_parts(archive, [member]) for member in members)
-        if shared is None
-        else shared.run(check_parts, members, weighed=False)
-    )
-    for piece in pieces:
+    for piece in (
+        _by_threads(archive, members, jobs) if shared is None else shared.run(check_parts, members, weighed=False)
+    ):
         for part in piece:
             findings.take(part, report, suspect=part.member.path in bad_members)
     if only is None:
         _check_unknown_tables(archive, report)
     return findings
+
+
+def _by_threads(archive: Archive, members: Iterable[Member], jobs: int) -> Iterator[list[PartFound]]:
+    with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
+        yield from pool.map(lambda member: check_parts(archive, [member]), members)
 
 
 def check_parts(archive: Archive, members: Sequence[Member]) -> list[PartFound]:

@@ -46,7 +46,7 @@ def check_taken(
     parts = [member for name in TABLES for member in archive.parts(name) if _is_read(member, ids)]
     _check_hashes(archive, parts, jobs, progress)
     report = VerifyReport(level=Level.FULL, archive_id=archive.id)
-    check_tables(archive, report, set(), only={member.path for member in parts})
+    check_tables(archive, report, set(), jobs=jobs, only={member.path for member in parts})
     _raise_first(report)
     packs = _check_artifacts(archive, selection, ids)
     _check_hashes(archive, [member for member in archive.manifest.members if member.path in packs], jobs, progress)

@@ -28,13 +28,13 @@ def keeping(token: str, opened: Callable[[], _Kept]) -> Iterator[_Kept]:
     with _keeping:
         token_kept, opening = _opened_in.get(get_ident(), ("", None))
     if opening is None or token_kept != token:
-        new = opened()
         with _keeping:
-            _, before = _opened_in.get(get_ident(), ("", None))
-            _opened_in[get_ident()] = token, new
+            _, before = _opened_in.pop(get_ident(), ("", None))
         if before is not None:
-            before.close()
-        opening = new
+            before.close()  # before the next is opened: who closes a file drops all locks that its process has on it
+        opening = opened()
+        with _keeping:
+            _opened_in[get_ident()] = token, opening
     try:
         yield opening
     except BaseException:

@@ -7,7 +7,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from typing import Any, Final, Protocol
 
 from mlflow_archive.errors import MlflowArchiveError, SelectionError
-from mlflow_archive.optional import needing
+from mlflow_archive.optional import needing, start_arrow_alone
 
 _DEATHS_OF_ONE_TASK: Final = 4
 """After so many workers that died with a task Dask gives it up: its ``allowed-failures`` of 3, and one more."""
@@ -83,7 +83,7 @@ class ProcessPool:
         from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - seldom, and slow to import
         from multiprocessing import get_context  # noqa: PLC0415
 
-        return ProcessPoolExecutor(self.size, mp_context=get_context("spawn"))
+        return ProcessPoolExecutor(self.size, mp_context=get_context("spawn"), initializer=start_arrow_alone)
 
     def submit(self, function: Callable[[Any], Any], work: object) -> Future[Any]:
         try:

@@ -37,7 +37,7 @@ class ChunkWriter:
         came: Came,
         progress: Progress,
     ) -> None:
-        self.segment, self._packs, self._frames = segment, packs, FrameBuilder(packs, stored)
+        self._segment, self._packs, self._frames = segment, packs, FrameBuilder(packs, stored)
         self._base, self._came, self._progress = base, came, progress
         self._with_gaps: set[tuple[str, str]] = set()
         self._continuing = False
@@ -59,13 +59,13 @@ class ChunkWriter:
         if self._base is not None and self._with_gaps and chunk.complete and not self._continuing:
             tables = without_unchanged(tables, self._with_gaps, self._base)
         for name, rows in tables.items():
-            self.segment.add(name, rows)
+            self._segment.add(name, rows)
         if "metrics" in tables:
             self._progress.advance("points", tables["metrics"].num_rows)
         self._continuing = not chunk.complete
         if chunk.complete:
             self._with_gaps.clear()
-            self.segment.entity_complete()
+            self._segment.entity_complete()
 
     def _store_artifacts(self, files: Iterable[ArtifactFile]) -> tuple[pa.Table, list[Gap]]:
         rows: list[dict[str, Any]] = []

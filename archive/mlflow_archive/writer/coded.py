@@ -5,14 +5,19 @@ So they take half of the memory, and are sorted by comparing numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
+from math import prod
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.kinds import TABLES, Table, is_identity
 
-_CODED = pa.dictionary(pa.int32(), pa.string())
+_CODED: Final = pa.dictionary(pa.int32(), pa.string())
+_MOST_PLACES: Final = 2**63
 
 
 def coded(rows: pa.Table, table: Table) -> pa.Table:
@@ -39,16 +44,68 @@ def without_unused(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def with_few_unused(rows: pa.Table) -> pa.Table:
+    """Return rows whose coded columns know no more texts than there are rows: of a few of many, those that occur."""
+    for index, field in enumerate(rows.schema):
+        if field.type == _CODED and sum(len(chunk.dictionary) for chunk in rows.column(index).chunks) > rows.num_rows:
+            return without_unused(rows)
+    return rows
+
+
 def sort_rows(rows: pa.Table, table: Table) -> pa.Table:
     """Sort rows, plain or coded, as the format has them and keep one of each key where keys are unique."""
     if rows.num_rows < 2:
         return rows
     rows = rows.unify_dictionaries().combine_chunks()
     # A column without any value decides nothing.
-    keys = {name: _ranks(rows[name]) for name in table.sort if rows[name].null_count < rows.num_rows}
-    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
-    rows = rows.take(order)
+    names = [name for name in table.sort if rows[name].null_count < rows.num_rows]
+    by_places = _sorted_by_places(rows, names)
+    rows = _sorted(rows, names) if by_places is None else by_places
     return _distinct(rows, table) if table.unique else rows
+
+
+def _sorted(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    keys = pa.table({name: _ranks(rows[name]) for name in names})
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in names])
+    return pc.take(rows, order, boundscheck=False)
+
+
+def _sorted_by_places(rows: pa.Table, names: Sequence[str]) -> pa.Table | None:
+    """Sort rows by their first columns, which are coded, as one number; None where the others decide something.
+
+    Of points they mostly do not: a source has those of a metric in the order in which they were logged. To sort by one
+    number and look at the others takes a third of the time of sorting by all.
+    """
+    coded_names = list(takewhile(lambda name: rows[name].type == _CODED and not rows[name].null_count, names))
+    places = _places([rows[name] for name in coded_names])
+    if places is None:
+        return None
+    if not _all(pc.less_equal(places[:-1], places[1:])):
+        order = pc.array_sort_indices(places)  # which leaves rows of one place in their order
+        rows, places = pc.take(rows, order, boundscheck=False), pc.take(places, order, boundscheck=False)
+    tied = pc.equal(places[:-1], places[1:])
+    for name in names[len(coded_names) :]:
+        values = _ranks(rows[name])
+        before, after = values[:-1], values[1:]
+        if not _all(pc.or_(pc.invert(tied), pc.fill_null(pc.less_equal(before, after), False))):
+            return None  # also of NULL and NaN, which have a place, but compare with nothing
+        tied = pc.and_(tied, pc.equal(before, after))
+    return rows
+
+
+def _places(columns: Sequence[pa.ChunkedArray]) -> pa.Array | None:
+    """Return for each row a number that orders as these columns; None for none, and for too many texts."""
+    sizes = [len(column.chunk(0).dictionary) for column in columns]
+    if not columns or prod(sizes) >= _MOST_PLACES:
+        return None
+    places = _ranks(columns[0]).cast(pa.int64())
+    for column, size in zip(columns[1:], sizes[1:], strict=True):
+        places = pc.add(pc.multiply(places, size), _ranks(column))
+    return places
+
+
+def _all(values: pa.BooleanArray) -> bool:
+    return pc.all(values).as_py() is True
 
 
 @lru_cache
@@ -60,11 +117,10 @@ def _coded_columns(name: str) -> tuple[str, ...]:
 
 
 def _without_unused(values: pa.DictionaryArray) -> pa.DictionaryArray:
-    used = pc.drop_null(pc.unique(values.indices))
-    if len(used) == len(values.dictionary):
+    used = values.indices.dictionary_encode()
+    if len(used.dictionary) == len(values.dictionary):
         return values
-    numbers = pc.index_in(values.indices, value_set=used)
-    return pa.DictionaryArray.from_arrays(numbers, values.dictionary.take(used))
+    return pa.DictionaryArray.from_arrays(used.indices, values.dictionary.take(used.dictionary))
 
 
 def _ranks(values: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:

@@ -56,7 +56,8 @@ _READ_AGAIN: Final = [(kind, IDENTITIES[kind]) for kind in INCREMENTAL]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveOptions:
-    """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``.
+    """How an archive is written. ``level`` is zstd's, 1 to 19, where artifacts get smaller by it than by level 1; a
+    segment is sealed every ``seal_seconds``.
 
     An append with ``recheck`` reads and writes again what looks unchanged, one with ``same_source`` takes the word of
     the caller that the source is that of the archive. With ``base``, the path of an archive, a delta of it is written.
@@ -108,7 +109,7 @@ class ArchiveSink:
             jobs=options.jobs,
             sender=self._target.sender(self._staging),
         )
-        self._threads: list[ChunkWriter] = []
+        self._segments: list[Segment] = []
         self._local = local()
         self._lock = Lock()
         self._resumed: frozenset[Path] = frozenset()
@@ -261,7 +262,7 @@ class ArchiveSink:
                 segment, self._packs, self._scratch, base=self._target.base, came=self._came, progress=self._progress
             )
             with self._lock:
-                self._threads.append(thread)
+                self._segments.append(segment)
         return thread
 
     def finish(self) -> Report:
@@ -275,7 +276,7 @@ class ArchiveSink:
                 level=self._options.level,
                 jobs=self._options.jobs,
             )
-            finishing.merge([thread.segment for thread in self._threads], self._resumed)
+            finishing.merge(self._segments, self._resumed)
             finishing.add_unknown(self._unknown_tables)
             export = Export(
                 number=self._target.export_number,
@@ -309,8 +310,8 @@ class ArchiveSink:
 
     def abort(self) -> None:
         with ExitStack() as stack:  # each is closed, also when one before fails
-            for thread in self._threads:
-                stack.callback(thread.segment.close)
+            for segment in self._segments:
+                stack.callback(segment.close)
             for part in (self._target, self._scratch, self._staging):
                 stack.callback(part.close)
             stack.callback(self._withdraw)

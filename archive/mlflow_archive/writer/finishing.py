@@ -21,6 +21,7 @@ from mlflow_archive.format.unknown_tables import database_table, stated_columns,
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_rows import index_pieces, staged_pieces
+from mlflow_archive.writer.fewer_runs import FewerRuns
 from mlflow_archive.writer.merge import Piece, staged_piece
 from mlflow_archive.writer.packs import PackWriter, WrittenPack
 from mlflow_archive.writer.parts import WrittenPart, part_writer
@@ -120,6 +121,7 @@ class Finishing:
             level=self.level,
             jobs=self.jobs,
             durable=self.target.durable_parts,
+            fewer_runs=FewerRuns(self.files, self.staging.next_path),
         )
         # The allocator keeps what was needed until here; what comes would be measured on top of it.
         pa.default_memory_pool().release_unused()

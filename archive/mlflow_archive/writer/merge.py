@@ -1,7 +1,12 @@
-"""Merge what many threads staged in any order into rows sorted over the whole export, in bounded memory."""
+"""Merge what many threads staged in any order into rows sorted over the whole export, in bounded memory.
+
+The rows of a slice come from every sorted run that reaches into it. What a piece has for later slices stays open, so
+that each is loaded once; where too many would be open at a time, runs are brought together before (``fewer_runs``).
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,20 +15,22 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlflow_archive.kinds import Table
-from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.coded import sort_rows, with_few_unused
 from mlflow_archive.writer.staged import Keep, StagedBlock, read_block
 
 SLICE_BYTES: Final = 4 * 1024 * 1024  # of coded rows; plain ones may take twice as much
+OPEN_BYTES: Final = 128 * 1024 * 1024
+"""So much of pieces stays open in one merge; what is beyond is loaded again for the next slice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """Some sorted rows of a table with the range of their first key column; ``load`` reads them.
 
-    Pieces of one ``run`` of sorted rows follow each other by ``number``. ``stored`` is about what they take in a part.
+    Pieces of one ``run`` of sorted rows follow each other by ``number``; what is of none is in memory anyway.
+    ``stored`` is about what they take in a part.
     """
 
     low: str
@@ -33,6 +40,11 @@ class Piece:
     load: Callable[[], pa.Table]
     run: object = None
     number: int = 0
+
+    @property
+    def open_bytes(self) -> int:
+        """How much memory it takes while it is open, beside what it has anyway."""
+        return 0 if self.run is None else self.nbytes
 
 
 def memory_piece(rows: pa.Table, table: Table) -> Piece:
@@ -69,19 +81,39 @@ class Slice:
     stored: int
 
 
-def slices(pieces: Sequence[Piece], slice_bytes: int = SLICE_BYTES) -> Iterator[Slice]:
-    """Cut the key range so that each slice begins with about ``slice_bytes`` of pieces, in ascending order."""
-    ordered = sorted(pieces, key=lambda piece: (piece.low, piece.high, str(piece.run), piece.number))
+def slices(
+    pieces: Sequence[Piece], slice_bytes: int = SLICE_BYTES, *, lying_in: Sequence[Piece] | None = None
+) -> Iterator[Slice]:
+    """Cut the key range so that each slice begins with about ``slice_bytes`` of pieces, in ascending order.
+
+    Where the same rows are ``lying_in`` other pieces by now, slices have those, and are cut where they would have been.
+    """
+    ordered = _ordered(pieces)
     bounds = _boundaries(ordered, slice_bytes)
-    reaching: list[Piece] = []  # pieces that begin before a slice and may reach into it
+    reaching = _reaching(ordered if lying_in is None else _ordered(lying_in), bounds)
     position = 0
-    for low, high in zip(bounds, [*bounds[1:], None], strict=False):  # of no pieces there are no bounds
+    for low, high, hit in zip(bounds, [*bounds[1:], None], reaching, strict=False):  # of no pieces there are no bounds
         begun = position
         while position < len(ordered) and (high is None or ordered[position].low < high):
             position += 1
-        beginning = ordered[begun:position]
-        reaching = [piece for piece in (*reaching, *beginning) if piece.high >= low]
-        yield Slice(low=low, high=high, pieces=tuple(reaching), stored=sum(piece.stored for piece in beginning))
+        stored = sum(piece.stored for piece in ordered[begun:position])
+        yield Slice(low=low, high=high, pieces=hit, stored=stored)
+
+
+def _ordered(pieces: Sequence[Piece]) -> list[Piece]:
+    return sorted(pieces, key=lambda piece: (piece.low, piece.high, str(piece.run), piece.number))
+
+
+def _reaching(ordered: Sequence[Piece], bounds: Sequence[str]) -> Iterator[tuple[Piece, ...]]:
+    """Yield, of each slice, the pieces that reach into it."""
+    lows = [piece.low for piece in ordered]
+    reaching: list[Piece] = []
+    position = 0
+    for low, high in zip(bounds, [*bounds[1:], None], strict=False):
+        end = len(lows) if high is None else bisect_left(lows, high)
+        reaching = [piece for piece in (*reaching, *ordered[position:end]) if piece.high >= low]
+        position = end
+        yield tuple(reaching)
 
 
 def in_parts(merge_slices: Iterator[Slice], part_bytes: int, at_least: int = 1) -> list[list[Slice]]:
@@ -105,26 +137,62 @@ def merged(merge_slices: Sequence[Slice], table: Table, *, slice_bytes: int = SL
     Order is over the whole first key column. One entity with more rows than fit in a slice many times over is
     given out piece by piece, each sorted: inside that entity order is then as it came from the source.
     """
+    opened = _Opened(table)
     for merge_slice in merge_slices:
-        yield from _merged(merge_slice, table, slice_bytes)
+        yield from _merged(merge_slice, opened, table, slice_bytes)
 
 
-def _merged(merge_slice: Slice, table: Table, slice_bytes: int) -> Iterator[pa.Table]:
+class _Opened:
+    """The pieces of one merge: what each has for later slices stays, up to OPEN_BYTES."""
+
+    def __init__(self, table: Table) -> None:
+        self._key = table.key[0]
+        self._remaining: dict[int, pa.Table] = {}
+        self._open_bytes = 0
+
+    def rows(self, piece: Piece, low: str, high: str | None) -> pa.Table:
+        """Return the rows of a piece from ``low`` to below ``high`` (None: to the end); those before are not wanted."""
+        rows = self._remaining.pop(id(piece), None)
+        if rows is not None:
+            self._open_bytes -= piece.open_bytes
+        else:
+            rows = piece.load()
+            if piece.low < low:
+                rows = rows.slice(self._first(rows, low))
+        if high is None or piece.high < high:
+            return rows
+        end = self._first(rows, high)
+        if self._open_bytes + piece.open_bytes <= OPEN_BYTES:
+            self._open_bytes += piece.open_bytes
+            self._remaining[id(piece)] = rows.slice(end)
+        return rows.slice(0, end)
+
+    def _first(self, rows: pa.Table, key: str) -> int:
+        """Return the number of the first row that is not before a key."""
+        keys = rows[self._key]
+        return bisect_left(range(rows.num_rows), key, key=lambda at: keys[at].as_py())
+
+    def between(self, pieces: Sequence[Piece], low: str, high: str | None) -> list[pa.Table]:
+        """Return such rows of several pieces, without those that have none."""
+        tables = (self.rows(piece, low, high) for piece in pieces)
+        return [with_few_unused(rows) for rows in tables if rows.num_rows]
+
+
+def _merged(merge_slice: Slice, opened: _Opened, table: Table, slice_bytes: int) -> Iterator[pa.Table]:
     low, high, hit = merge_slice.low, merge_slice.high, merge_slice.pieces
     alone = [piece for piece in hit if piece.low == piece.high == low]
     if not table.unique and sum(piece.nbytes for piece in alone) > 4 * slice_bytes:
+        behind = low + "\0"  # no key lies between the two
         for piece in hit:
-            rows = piece.load()
-            yield from _sorted(rows.filter(pc.equal(rows[table.key[0]], low)), table)
-        tables = _between([piece for piece in hit if piece.high > low], table, low, high)
-        rest = [rows.filter(pc.greater(rows[table.key[0]], low)) for rows in tables]
+            yield from _sorted(opened.rows(piece, low, behind), table)
+        rest = opened.between([piece for piece in hit if piece.high > low], behind, high)
         yield from _sorted(_concat(rest, table), table)
     elif _in_order(hit):
-        rows = _concat(_between(hit, table, low, high), table)
+        rows = _concat(opened.between(hit, low, high), table)
         if rows.num_rows:
             yield rows
     else:
-        yield from _sorted(_concat(_between(hit, table, low, high), table), table)
+        yield from _sorted(_concat(opened.between(hit, low, high), table), table)
 
 
 def _in_order(pieces: Sequence[Piece]) -> bool:
@@ -154,17 +222,3 @@ def _boundaries(ordered: Sequence[Piece], slice_bytes: int) -> list[str]:
             filled = 0
         filled += piece.nbytes
     return bounds
-
-
-def _between(hit: Sequence[Piece], table: Table, low: str, high: str | None) -> list[pa.Table]:
-    tables = []
-    for piece in hit:
-        rows = piece.load()
-        keys = rows[table.key[0]]
-        if piece.low < low:
-            rows = rows.filter(pc.greater_equal(keys, low))
-            keys = rows[table.key[0]]
-        if high is not None and piece.high >= high:
-            rows = rows.filter(pc.less(keys, high))
-        tables.append(rows)
-    return tables

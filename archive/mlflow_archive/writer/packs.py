@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
-from threading import Lock, local
-from typing import BinaryIO, Final, Protocol
-
-import zstandard
+from dataclasses import dataclass, field
+from functools import partial
+from io import BufferedIOBase
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from threading import Lock
+from typing import BinaryIO, Final, Protocol, cast
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import pack_name
@@ -22,27 +22,17 @@ from mlflow_archive.format.packs import (
     MAX_FRAME_RAW,
     Extent,
     Label,
-    compressor,
-    decode_frame,
     decode_label,
     encode_label,
     label_size,
 )
 from mlflow_archive.storage.growing import GrowingMember, GrowingMembers
 from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.storage.syncing import SyncBehind
+from mlflow_archive.writer.compressing import Alike, FrameCompressor, Gain, Raw
 
 SHARED_FRAME_RAW: Final = 1024 * 1024
 PACK_SIZE: Final = 1024 * 1024 * 1024
-_SAMPLE: Final = 16 * 1024
-_CHEAPEST_LEVEL: Final = 1
-
-
-class Gain(Enum):
-    """How well bytes compress: the most that is left of a sample. Blobs of one frame share their entropy tables."""
-
-    MUCH = 0.6
-    SOME = 0.97
-    NONE = float("inf")
 
 
 class BlobChangedError(Exception):
@@ -105,13 +95,14 @@ class PackWriter:
         jobs: int,
         sender: Sender | None = None,
     ) -> None:
-        self._place, self._export, self._stored, self._level = place, export, stored, level
+        self._place, self._export, self._stored = place, export, stored
+        self.compressor = FrameCompressor(level)
         self._sender = sender
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
+        self._disk = SyncBehind()
         self._lock = Lock()
         self._large = Lock()
-        self._local = local()
         self._open: _OpenPack | None = None
         self._done: list[WrittenPack] = []
 
@@ -136,19 +127,18 @@ class PackWriter:
         Small blobs go to ``frames``, which the caller flushes. Raises BlobChangedError if a large stream gives
         other bytes the second time; nothing refers to what was written of it then.
         """
-        data = _read(stream, MAX_FRAME_RAW + 1)
+        data = _read(stream, frames.room)
         if len(data) <= MAX_FRAME_RAW:
             digest = hashlib.sha256(data).digest()
             if not self._stored.has_blob(digest):
                 frames.add(digest, data)
             return digest.hex(), len(data)
-        del data
-        return self._add_large(stream)
+        return self._add_large(stream, frames.room[:MAX_FRAME_RAW])
 
-    def _add_large(self, stream: BinaryIO) -> tuple[str, int]:
+    def _add_large(self, stream: BinaryIO, room: memoryview) -> tuple[str, int]:
         stream.seek(0)
         hashed, size, marks = hashlib.sha256(), 0, []
-        while raw := _read(stream, MAX_FRAME_RAW):
+        while raw := _read(stream, room):
             hashed.update(raw)
             marks.append(zlib.crc32(raw))
             size += len(raw)
@@ -156,24 +146,23 @@ class PackWriter:
         with self._large:  # one at a time: its frames are compressed in parallel anyway
             if not self._stored.has_blob(digest):
                 stream.seek(0)
-                self._write_large(stream, digest, marks)
+                self._write_large(stream, room, digest, marks)
                 self._stored.add_blobs([digest])
         return digest.hex(), size
 
-    def _write_large(self, stream: BinaryIO, digest: bytes, marks: Sequence[int]) -> None:
+    def _write_large(self, stream: BinaryIO, room: memoryview, digest: bytes, marks: Sequence[int]) -> None:
         """Write the frames of a blob; those with other bytes than ``marks`` say are never written under its name."""
         again, offset = hashlib.sha256(), 0
         waiting: deque[tuple[Future[bytes], Label]] = deque()
-        expected = iter(marks)
-        while raw := _read(stream, MAX_FRAME_RAW):
+        expected, compress = iter(marks), partial(self.compressor.compress, alike=Alike())
+        while raw := bytes(_read(stream, room)):
             if zlib.crc32(raw) != next(expected, None):
                 raise BlobChangedError
             again.update(raw)
             extent = Extent(digest=digest, raw_offset=offset, size=len(raw))
             offset += len(raw)
-            waiting.append(
-                (self._pool.submit(self.compress, raw), Label(frame_size=0, raw_size=len(raw), extents=(extent,)))
-            )
+            label = Label(frame_size=0, raw_size=len(raw), extents=(extent,))
+            waiting.append((self._pool.submit(compress, raw), label))
             if len(waiting) > 2 * self._jobs:
                 self._append_next(waiting)
         while waiting:
@@ -185,41 +174,15 @@ class PackWriter:
         future, label = waiting.popleft()
         self.append(future.result(), label)
 
-    def gain(self, raw: bytes) -> Gain:
-        """Say from a sample how much smaller the bytes get."""
-        sample = raw[:_SAMPLE]
-        ratio = len(self._compressor(_CHEAPEST_LEVEL).compress(sample)) / max(1, len(sample))
-        return next(gain for gain in Gain if ratio <= gain.value)
-
-    def compress(self, raw: bytes, gain: Gain | None = None) -> bytes:
-        """Compress one frame and prove that it decodes to the same bytes: compressors and memory do fail.
-
-        What does not compress gets the cheapest level. ``gain`` is that of all of it, where the caller knows it.
-        """
-        none = (gain or self.gain(raw)) is Gain.NONE
-        level = min(self._level, _CHEAPEST_LEVEL) if none else self._level
-        frame: bytes = self._compressor(level).compress(raw)
-        if decode_frame(frame, len(raw), where="a frame just written") != raw:
-            message = "a frame does not decode to what was compressed: memory or the zstd library is faulty"
-            raise RuntimeError(message)
-        return frame
-
-    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
-        compressors: dict[int, zstandard.ZstdCompressor] | None = getattr(self._local, "compressors", None)
-        if compressors is None:
-            compressors = self._local.compressors = {}
-        if level not in compressors:
-            compressors[level] = compressor(level)
-        return compressors[level]
-
     def append(self, frame: bytes, label: Label) -> None:
         """Append a frame with its label and count the blobs it completes as stored, but for cut ones."""
-        data = encode_label(Label(frame_size=len(frame), raw_size=label.raw_size, extents=label.extents)) + frame
+        data = encode_label(Label(frame_size=len(frame), raw_size=label.raw_size, extents=label.extents))
         with self._lock:
-            if self._open is None or self._open.output.size + len(data) > PACK_SIZE:
+            if self._open is None or self._open.output.size + len(data) + len(frame) > PACK_SIZE:
                 self._next_pack()
             assert self._open is not None  # noqa: S101 - for the type checker
-            self._open.output.write(data)
+            self._disk.write(self._open.output, data)
+            self._disk.write(self._open.output, frame)
 
     def _next_pack(self) -> None:
         number = self._open.number + 1 if self._open else len(self._done)
@@ -228,6 +191,7 @@ class PackWriter:
 
     def _finish_open(self) -> None:
         if self._open is not None:
+            self._disk.finish()
             name, sha256 = pack_name(self._export, self._open.number), self._open.output.finish()
             pack = WrittenPack(name=name, size=self._open.output.size, sha256=sha256)
             self._done.append(pack)
@@ -238,6 +202,7 @@ class PackWriter:
     def sync(self) -> list[int]:
         """Make all frames durable; return the sizes of all packs in order."""
         with self._lock:
+            self._disk.finish()
             if self._open is not None:
                 self._open.output.sync()
             return [pack.size for pack in self._done] + ([self._open.output.size] if self._open else [])
@@ -256,6 +221,7 @@ class PackWriter:
         """Release files and threads; what was not synced may be lost."""
         with self._lock:
             self._pool.shutdown(cancel_futures=True)
+            self._disk.close()
             if self._sender is not None:
                 self._sender.close()
             if self._open is not None:
@@ -264,24 +230,39 @@ class PackWriter:
                     unfinished.output.close()
 
 
+@dataclass(slots=True)
+class _Lane:
+    """Blobs of like gain, one behind the other in ``room``, with the size of each by its digest."""
+
+    room: memoryview
+    alike: Alike
+    sizes: dict[bytes, int] = field(default_factory=dict)
+    filled: int = 0
+
+
 class FrameBuilder:
-    """Collects small blobs of one thread into shared frames of about 1 MiB, those of like gain together."""
+    """Collects small blobs of one thread into shared frames of about 1 MiB, those of like gain together.
+
+    ``room`` is where that thread reads a blob, with a byte more than fits into a frame. It is used again, as are the
+    lanes: fresh memory for each blob costs as much as reading it.
+    """
 
     def __init__(self, packs: PackWriter, stored: StoredBlobs) -> None:
         self._packs, self._stored = packs, stored
-        self._lanes: dict[Gain, dict[bytes, bytes]] = {gain: {} for gain in Gain}
-        self._sizes = dict.fromkeys(Gain, 0)
+        self.room = _room(MAX_FRAME_RAW + 1)
+        self._lanes = {gain: _Lane(_room(MAX_FRAME_RAW), Alike(gain)) for gain in Gain}
 
-    def add(self, digest: bytes, data: bytes) -> None:
+    def add(self, digest: bytes, data: Raw) -> None:
         """Take a blob; its frame is written when it is full, at the latest by ``flush``."""
-        if any(digest in lane for lane in self._lanes.values()):
+        if any(digest in lane.sizes for lane in self._lanes.values()):
             return
-        gain = self._packs.gain(data)
-        if self._sizes[gain] + len(data) > MAX_FRAME_RAW:
+        lane = self._lanes[gain := self._packs.compressor.gain(data)]
+        if lane.filled + len(data) > MAX_FRAME_RAW:
             self._write(gain)
-        self._lanes[gain][digest] = data
-        self._sizes[gain] += len(data)
-        if self._sizes[gain] >= SHARED_FRAME_RAW:
+        lane.room[lane.filled : lane.filled + len(data)] = data
+        lane.sizes[digest] = len(data)
+        lane.filled += len(data)
+        if lane.filled >= SHARED_FRAME_RAW:
             self._write(gain)
 
     def flush(self) -> None:
@@ -290,14 +271,14 @@ class FrameBuilder:
             self._write(gain)
 
     def _write(self, gain: Gain) -> None:
-        blobs, size = self._lanes[gain], self._sizes[gain]
-        if not blobs:
+        lane = self._lanes[gain]
+        if not lane.sizes:
             return
-        extents = tuple(Extent(digest=digest, raw_offset=0, size=len(data)) for digest, data in blobs.items())
-        frame = self._packs.compress(b"".join(blobs.values()), gain)
-        self._packs.append(frame, Label(frame_size=0, raw_size=size, extents=extents))
-        self._stored.add_blobs(blobs)
-        self._lanes[gain], self._sizes[gain] = {}, 0
+        extents = tuple(Extent(digest=digest, raw_offset=0, size=size) for digest, size in lane.sizes.items())
+        frame = self._packs.compressor.compress(lane.room[: lane.filled], lane.alike)
+        self._packs.append(frame, Label(frame_size=0, raw_size=lane.filled, extents=extents))
+        self._stored.add_blobs(lane.sizes)
+        lane.sizes, lane.filled = {}, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,17 +316,17 @@ def scan_pack(pack: MemberFile) -> Iterator[list[PlacedLabel]]:
     yield labels
 
 
-def _read(stream: BinaryIO, size: int) -> bytes:
-    """Read ``size`` bytes or to the end; a raw stream may give less at a time."""
-    data = stream.read(size)
-    if len(data) == size or not data:
-        return data
-    parts = [data]
-    missing = size - len(data)
-    while missing and (data := stream.read(missing)):
-        parts.append(data)
-        missing -= len(data)
-    return b"".join(parts)
+def _room(size: int) -> memoryview:
+    """Return memory of which only what was written to is taken."""
+    return memoryview(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS))
+
+
+def _read(stream: BinaryIO, room: memoryview) -> memoryview:
+    """Return what was read until there is no more room or to the end; a raw stream may give less at a time."""
+    filled = 0
+    while filled < len(room) and (amount := cast(BufferedIOBase, stream).readinto(room[filled:])):
+        filled += amount
+    return room[:filled]
 
 
 def _whole_blobs(labels: list[PlacedLabel]) -> list[bytes]:

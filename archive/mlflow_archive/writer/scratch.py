@@ -27,7 +27,7 @@ class Scratch:
             self._database = sqlite3.connect(Path(folder, "scratch.db"), check_same_thread=False)
         self._lock = Lock()
         self._closed = False
-        self._knows = False
+        self._known_kinds: set[str] = set()
         self._database.executescript(
             """
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
@@ -97,21 +97,26 @@ class Scratch:
         Those of an index have no kind, and what stands for the entity as id.
         """
         with self._using():
-            self._knows = True
             statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)"
-            values = ((kind, owner_id, str(value), value.contents, segment) for kind, owner_id, value in rows)
-            self._database.executemany(statement, values)
+            self._database.executemany(statement, self._values(rows, segment))
+
+    def _values(self, rows: Iterable[tuple[str, str, Fingerprint]], segment: int) -> Iterator[tuple[object, ...]]:
+        for kind, owner_id, value in rows:
+            self._known_kinds.add(kind)
+            yield kind, owner_id, str(value), value.contents, segment
 
     def known(self, kind: str, entity_id: str) -> Fingerprint | None:
         """Return the fingerprint of an entity that is in the archive or staged."""
-        if not self._knows:
-            return None
+        row = self._known(kind, entity_id) if kind in self._known_kinds else None
+        if row is None and "" in self._known_kinds:  # an index knows it by what stands for it
+            row = self._known("", entity_key(kind, entity_id).hex())
+        return Fingerprint(*row) if row else None
+
+    def _known(self, kind: str, known_id: str) -> tuple[str, str | None] | None:
         with self._using():
             query = "SELECT fingerprint, contents FROM known WHERE kind = ? AND id = ?"
-            row = self._database.execute(query, (kind, entity_id)).fetchone()
-            if row is None:  # an index knows it by what stands for it
-                row = self._database.execute(query, ("", entity_key(kind, entity_id).hex())).fetchone()
-        return Fingerprint(*row) if row else None
+            row: tuple[str, str | None] | None = self._database.execute(query, (kind, known_id)).fetchone()
+            return row
 
     def forget_staged(self, kind: str, entity_id: str) -> None:
         """Drop an entity that was staged by an interrupted export, if it was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -14,6 +14,7 @@ from mlflow_archive.format.layout import part_name
 from mlflow_archive.kinds import TABLES, Table
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.coded import plain
+from mlflow_archive.writer.fewer_runs import FewerRuns
 from mlflow_archive.writer.merge import Piece, Slice, in_parts, merged, slices
 from mlflow_archive.writer.parts import WrittenPart, part_writer
 
@@ -42,7 +43,8 @@ class _Task:
 class PartsWriter:
     """Writes the parts of one export below ``root``, with up to ``jobs`` threads where parts are large.
 
-    They are ``durable`` unless they are copied to where they stay.
+    They are ``durable`` unless they are copied to where they stay. With ``fewer_runs`` a merge has a bounded number of
+    runs open; without it, it reads pieces again where that would be too many.
     """
 
     files: Files
@@ -51,13 +53,14 @@ class PartsWriter:
     level: int
     jobs: int
     durable: bool = True
+    fewer_runs: FewerRuns | None = None
 
     def write(self, pieces: Mapping[str, Sequence[Piece]]) -> Iterator[tuple[Table, str, WrittenPart]]:
         """Merge pieces by table into parts of about PART_BYTES; yield these with their names, by table and number."""
-        tasks = list(self._tasks(pieces))
-        self.files.make_directories(self.root / "tables", dict.fromkeys(task.table.name for task in tasks))
         with ExitStack() as stack:
             large = stack.enter_context(ThreadPoolExecutor(min(self.jobs, _LARGE_AT_A_TIME)))
+            tasks = list(self._tasks(pieces, large))
+            self.files.make_directories(self.root / "tables", dict.fromkeys(task.table.name for task in tasks))
             small = large if self.jobs == 1 else stack.enter_context(ThreadPoolExecutor(_SMALL_AT_A_TIME))
             futures: list[Future[WrittenPart | None]] = []
             try:
@@ -70,11 +73,12 @@ class PartsWriter:
                     future.cancel()
                 raise
 
-    def _tasks(self, pieces: Mapping[str, Sequence[Piece]]) -> Iterator[_Task]:
+    def _tasks(self, pieces: Mapping[str, Sequence[Piece]], pool: Executor) -> Iterator[_Task]:
         for name, table in TABLES.items():
             if table_pieces := pieces.get(name):
                 at_least = min(self.jobs, _LARGE_AT_A_TIME) if sum(p.stored for p in table_pieces) >= LARGE_BYTES else 1
-                for number, group in enumerate(in_parts(slices(table_pieces), PART_BYTES, at_least)):
+                fewer = table_pieces if self.fewer_runs is None else self.fewer_runs.of(table_pieces, table, pool)
+                for number, group in enumerate(in_parts(slices(table_pieces, lying_in=fewer), PART_BYTES, at_least)):
                     yield _Task(table=table, number=number, slices=group)
 
     def _name(self, task: _Task) -> str:

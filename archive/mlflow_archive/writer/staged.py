@@ -6,7 +6,7 @@ Not Parquet: a block is written once and read once, and its encodings took more 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -75,11 +75,16 @@ class StagedWriter:
 
     def add(self, rows: pa.Table, table: Table) -> None:
         """Append sorted rows, plain or coded, as one run of blocks."""
+        self.add_run([rows], table)
+
+    def add_run(self, tables: Iterable[pa.Table], table: Table) -> None:
+        """Append rows that are sorted from the first table to the last as one run of blocks."""
         self._runs += 1
-        per_row = max(1, rows.nbytes // max(1, rows.num_rows))
-        size = max(_MIN_ROWS, BLOCK_BYTES // per_row)
-        for at in range(0, rows.num_rows, size):
-            self._write(without_unused(rows.slice(at, size)), table)
+        for rows in tables:
+            per_row = max(1, rows.nbytes // max(1, rows.num_rows))
+            size = max(_MIN_ROWS, BLOCK_BYTES // per_row)
+            for at in range(0, rows.num_rows, size):
+                self._write(without_unused(rows.slice(at, size)), table)
 
     def _write(self, rows: pa.Table, table: Table) -> None:
         sink = pa.BufferOutputStream()

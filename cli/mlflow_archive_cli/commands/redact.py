@@ -58,9 +58,14 @@ def command(  # noqa: PLR0913 - click gives each option by its name
         report = redact(archive, target, rules, key_file=key_file, base=base, jobs=jobs, level=level, progress=progress)
     facts = {"archive": str(target), "complete": report.complete, "counts": report.counts, **report.details}
     counts = cast("Mapping[str, int]", report.details["erased"])
-    erased = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
-    lines = {"runs": report.counts.get("runs", 0), "artifacts": report.counts.get("artifacts", 0), "erased": erased}
-    lines |= {"archive id": report.details["archive_id"], "rules": report.details["rules"]}
+    erased = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items()) or "none"
+    lines = {
+        "runs": report.counts.get("runs", 0),
+        "artifacts": report.counts.get("artifacts", 0),
+        "objects erased": erased,
+        "archive id": report.details["archive_id"],
+        "rules": report.details["rules"],
+    }
     output(as_json=as_json).document(facts, [pairs(f"{target} is {archive} without what the rules take out", lines)])
     if without_effect := cast("Sequence[str]", report.details["without_effect"]):
         warn(f"no value was found for: {', '.join(without_effect)}")

@@ -8,8 +8,9 @@ from typing import Final
 
 import click
 
-from mlflow_archive.format.location import ArchivePlace
+from mlflow_archive.format.location import ArchivePlace, RemotePlace
 from mlflow_archive.format.problems import Problem
+from mlflow_archive.signing.folder import read_folder, signatures_folder
 from mlflow_archive.signing.report import SignatureReport
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level, VerifyReport
@@ -96,12 +97,12 @@ def command(  # noqa: PLR0913 - click gives each option by its name
             tsa_ca=tsa_ca,
             base=base,
         )
-    output(as_json=as_json).document(report.to_json(), _sections(report))
+    output(as_json=as_json).document(report.to_json(), _sections(report, archive))
     if not report.ok:
         ctx.exit(_NOT_ACCEPTED if report.sound else _DAMAGED)
 
 
-def _sections(report: VerifyReport) -> Iterator[Section]:
+def _sections(report: VerifyReport, archive: ArchivePlace) -> Iterator[Section]:
     yield _lines("", list(map(_problem, report.problems)))
     losses = sorted(report.lost)
     yield _lines("lost:", [f"{item.kind} {item.id}{f', artifact {item.path}' if item.path else ''}" for item in losses])
@@ -113,6 +114,15 @@ def _sections(report: VerifyReport) -> Iterator[Section]:
     yield _lines("", [title, promise, *_of_base(report)])
     if report.signatures is not None:
         yield from _signature_sections(report.signatures)
+    elif not isinstance(archive, RemotePlace):
+        yield _lines("", list(_not_asked(signatures_folder(archive))))
+
+
+def _not_asked(folder: Path) -> Iterator[str]:
+    """Yield a line where signatures lie beside an archive that nobody asked about."""
+    if folder.is_dir() and (number := len(read_folder(folder).signatures)):
+        count = "1 signature, which was" if number == 1 else f"{number} signatures, which were"
+        yield f"{folder.name} beside it has {count} not checked: give --signers FILE, a list of those whom you trust."
 
 
 def _of_base(report: VerifyReport) -> Iterator[str]:

@@ -43,8 +43,11 @@ class RecentGroups:
                 yield rows.filter(pc.is_in(rows[key], id_array))
 
     def group(self, part: Part, index: int) -> pa.Table:
-        """Return a row group with all columns."""
-        return self._group(part, index, None).rows
+        """Return a row group with all columns, in the order of its key also where the part is not."""
+        recent = self._group(part, index, None)
+        if recent.in_order:
+            return recent.rows
+        return recent.rows.take(pc.sort_indices(recent.rows, sort_keys=[(part.table.key[0], "ascending")]))
 
     def _group(self, part: Part, index: int, columns: Sequence[str] | None) -> _Group:
         place = (part.name, index, None if columns is None else tuple(columns))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.reader.adjacent import last_of_each
+from mlflow_archive.reader.adjacent import are_ascending, last_of_each
 from mlflow_archive.sinks.restore.inverting import storable_value
 
 _BY: Final = ("run_uuid", "key")
@@ -44,7 +44,9 @@ class RestoredHistories:
         )
         if self._newest is not None:
             rows = pa.concat_tables([self._newest, rows])
-        newest = last_of_each(rows.sort_by([(name, "ascending") for name in (*_ORDER, "value")]), _BY)
+        if not are_ascending(rows, _ORDER):
+            rows = rows.sort_by([(name, "ascending") for name in (*_ORDER, "value")])
+        newest = last_of_each(rows, _BY)
         self._newest = None if complete else newest
         return newest if complete else None
 

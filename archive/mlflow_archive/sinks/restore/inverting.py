@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.kinds import TABLES, TIMESTAMP
 from mlflow_archive.mlflow_database.mapping import TableMap
-from mlflow_archive.reader.adjacent import first_of_each
+from mlflow_archive.reader.adjacent import are_ascending, first_of_each
 from mlflow_archive.sinks.restore.database import TargetColumn
 
 _LARGEST: Final = 1.7976931348623157e308
@@ -120,6 +120,8 @@ def without_equal_points(rows: pa.Table) -> pa.Table:
 
     They are equal where its primary key is, in which NaN is one value, and all infinities of a sign are one.
     """
+    if are_ascending(rows, TABLES["metrics"].key):  # as most archives have them: sorting is what costs most here
+        return rows
     rows = rows.append_column(_KEY_VALUE, storable_value(rows["value"])).append_column(
         _KEY_NAN, pc.is_nan(rows["value"])
     )

@@ -43,7 +43,12 @@ class ReadObjects:
         """Yield the chunks of some of them: ``pieces`` are the rows of the table ``largest``.
 
         What came before a piece is given once it is known that more follows: the last has gaps and fingerprints.
+        Where nothing has changed there is at most a chunk of gaps.
         """
+        if self.ids and not changed:
+            if gaps := self._all_gaps():
+                yield Chunk(tables=with_gaps({}, gaps))
+            return
         last = self._tables_of(changed)
         files = [file for owner_id in changed for file in self.files.get(owner_id, ())]
         for rows in pieces(changed):

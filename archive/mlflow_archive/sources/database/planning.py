@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from mlflow_archive.flow.chunk import Shard
+from mlflow_archive.flow.chunk import Chunk, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.kinds import AFTER_RUNS, EXPERIMENT, KINDS, RUN, WORKSPACE
 from mlflow_archive.selecting.selector import Selector
@@ -26,9 +26,11 @@ class IdBlock:
     ids: tuple[str, ...]
 
 
-def shards(selector: Selector, progress: Progress) -> Iterator[Shard]:
-    """Yield workspaces, experiments, runs, then everything else."""
+def shards(selector: Selector, progress: Progress, leftovers: Callable[[], Iterator[Chunk]]) -> Iterator[Shard]:
+    """Yield workspaces, experiments, runs, then everything else; ``leftovers`` are looked for while runs are read."""
     for stage, kind in enumerate((WORKSPACE, EXPERIMENT, RUN, *AFTER_RUNS)):
+        if kind == RUN:
+            yield Shard(name="rows that belong to nothing", stage=stage, payload=leftovers)
         pieces = list(selector.ids(kind))
         number = sum(map(len, pieces))
         progress.expect(KINDS[kind].plural, number)

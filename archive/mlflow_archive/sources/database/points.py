@@ -13,7 +13,7 @@ from mlflow_archive.sources.database.snapshot import Batch
 
 _CODED: Final = pa.dictionary(pa.int32(), pa.string())
 _PLAIN: Final = TABLES["metrics"].schema
-_TEXTS: Final = ("run_id", "key")
+_TEXTS: Final = frozenset(field.name for field in _PLAIN if field.type == pa.string())
 _SCHEMA: Final = pa.schema([field.with_type(_CODED) if field.name in _TEXTS else field for field in _PLAIN])
 _COUNTS: Final = pa.schema([("run_id", pa.string()), ("key", pa.string()), ("value", pa.int64())])
 
@@ -26,9 +26,11 @@ def quick_points(batch: Batch) -> pa.Table | None:
         if values is None and field.nullable:
             arrays.append(pa.nulls(len(batch["key"]), field.type))
             continue
-        array = (
-            None if isinstance(values, list | None) or values.null_count else _quick(in_one_piece(values), field.type)
-        )
+        if isinstance(values, list | None) or values.null_count:
+            return None
+        # Texts are coded, which makes an array of its own. Numbers are copied: a driver's arrays have room to grow.
+        is_taken = field.name in _TEXTS and values.num_chunks == 1
+        array = _quick(values.chunk(0) if is_taken else in_one_piece(values), field.type)
         if array is None:
             return None
         arrays.append(array)

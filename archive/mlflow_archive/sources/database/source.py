@@ -17,7 +17,7 @@ from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.artifact_roots.roots import out_of_reach
 from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.absences import absences
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known, Shard, gap_shards
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known, Shard, gap_shards, gap_table
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
@@ -63,7 +63,7 @@ class DatabaseSource:
     """The database at ``uri``, as it is at the first call of ``facts``.
 
     Artifacts come from where ``roots`` finds them. Chunks hold whole entities, or up to ``points_per_chunk`` metric
-    points of some runs, whose fingerprints then come in the last. With ``coded`` ids and keys of points are
+    points of some runs, whose fingerprints then come in the last. With ``coded`` texts of points are
     dictionary-encoded, as an archive's writer keeps them.
     """
 
@@ -116,10 +116,12 @@ class DatabaseSource:
         selector = self._prepare(selection)
         yield from absences(selector.missing)
         carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
-        yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
+        revision = self.facts().schema_revision
+        unknown = unknown_contents(self._snapshot, selection, revision, progress.note, carried)
+        yield from gap_shards("what this version does not know", tuple(unknown))
         for name in carried:
             yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name), stays=True)
-        yield from shards(selector, progress)
+        yield from shards(selector, progress, partial(self._leftovers, selection))
 
     def _prepare(self, selection: Selection) -> Selector:
         """Get ready to read what is selected."""
@@ -163,15 +165,13 @@ class DatabaseSource:
             for batch in self._snapshot.fetch(query):
                 yield from map(str, plain_values(batch[location.name]))
 
-    def _leftovers(self, selection: Selection, progress: Progress, carried: Sequence[str]) -> list[Gap]:
-        """Return gaps of what no kind has: contents that this version does not know, rows of objects that are gone."""
-        revision = self.facts().schema_revision
-        gaps = [*unknown_contents(self._snapshot, selection, revision, progress.note, carried)]
+    def _leftovers(self, selection: Selection) -> Iterator[Chunk]:
+        """Yield gaps of rows of objects that are gone."""
         if selection.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
-            gaps += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
-        return gaps
+            if gaps := [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]:
+                yield Chunk(tables={"gaps": gap_table(gaps)})
 
     def _selector(self, selection: Selection) -> Selector:
         columns = Columns(self._snapshot)

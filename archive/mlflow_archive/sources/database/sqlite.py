@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from mlflow_archive.errors import StoreError
 from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, UnevenColumnError, without_first
-from mlflow_archive.sources.database.sqlite_file import HeldFile, SettledFile
+from mlflow_archive.sources.database.sqlite_file import HeldFile, LentFile, SettledFile
 from mlflow_archive.storage.private_folder import PrivateFolder
 
 _BATCH: Final = 50_000
@@ -32,7 +32,8 @@ _DIALECT: Final = sqlite_dialect(paramstyle="named")
 class SqliteSnapshot:
     """A database file at one moment; ``close`` removes what was copied of it. Raises StoreError.
 
-    With ``copy``, which another snapshot of it has made and shares, that one is read.
+    With ``copy``, the place that another snapshot of it shares, the moment of that one is read: from the copy, or where
+    there is none yet, from the file.
     """
 
     def __init__(self, path: Path, copy: str | None = None) -> None:
@@ -42,9 +43,13 @@ class SqliteSnapshot:
         self._lock = Lock()
         self._local = local()
         self._connections: list[Any] = []
-        self._file: HeldFile | SettledFile | None = None
+        self._copy = self._folder.path / "copy.db" if copy is None else Path(copy)
+        self._file: HeldFile | LentFile | SettledFile | None = None
         try:
-            self._file = HeldFile(path, self._folder.path / "copy.db") if copy is None else SettledFile(Path(copy))
+            if copy is None:
+                self._file = HeldFile(path, self._copy)
+            else:
+                self._file = SettledFile(self._copy) if self._copy.exists() else LentFile(path, self._copy)
             with self._file.reading() as uri:
                 self._connection(uri).execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:
@@ -59,14 +64,15 @@ class SqliteSnapshot:
     joins_lists = True
 
     def share(self, folder: Path | None = None) -> str:
-        self._held_file.want_copy()
-        copy = self._folder.path / "copy.db"
+        assert isinstance(self._file, HeldFile)  # noqa: S101 - for the type checker: who borrows does not lend
+        if folder is None:
+            self._file.lend()
+            return str(self._copy)
+        self._file.want_copy()
         with self._held_file.reading():  # raises where it could not be copied
-            if folder is None:
-                return str(copy)
             shared = folder / _SHARED
             if not shared.exists():
-                shutil.copyfile(copy, shared)
+                shutil.copyfile(self._copy, shared)
             return str(shared)
 
     @cached_property

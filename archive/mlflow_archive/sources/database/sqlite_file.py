@@ -3,6 +3,9 @@
 A reader that holds a lock for a whole export would make a live server fail to write. A lock for some seconds does not,
 and one that nobody waits for harms nobody. So while a read lock is held, under which nobody can change the file, it is
 read where it lies; if somebody waits to write, it is copied meanwhile, and once the copy is whole the lock is released.
+
+Processes that read the same moment hold locks of their own. A file HELD beside the place of the copy says that the
+first lock is there: who sees it behind a lock of its own knows that nobody has written since. It goes before that lock.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import os
 import shutil
 import sqlite3
 import struct
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
 from typing import Final
 
 from mlflow_archive.errors import StoreError
@@ -40,6 +44,46 @@ AT_ONCE_BYTES: Final = 2 * 1024**3
 """A file of this size is copied at once where somebody waits: it is not read in that time."""
 
 
+HELD: Final = "held"
+"""The file that is there while the source is held as it is."""
+
+
+class _Reading:
+    """The URI that readers read from; it changes while none of them does."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._error: StoreError | None = None
+        self._changing = Condition()
+        self._readers = 0
+        self._switching = False
+
+    @contextmanager
+    def reading(self) -> Iterator[str]:
+        """Give the URI; it stays the right one, and the file as it is, inside of the block."""
+        with self._changing:
+            self._changing.wait_for(lambda: not self._switching)
+            if self._error is not None:
+                raise self._error
+            self._readers += 1
+            uri = self._uri
+        try:
+            yield uri
+        finally:
+            with self._changing:
+                self._readers -= 1
+                self._changing.notify_all()
+
+    def switch(self, uri: str, error: StoreError | None = None) -> None:
+        """Read from another place from now on, or after an error no more."""
+        with self._changing:
+            self._switching = True
+            self._changing.wait_for(lambda: not self._readers)
+            self._uri, self._error = uri, error
+            self._switching = False
+            self._changing.notify_all()
+
+
 class HeldFile:
     """A database file at the moment in which this was made. Raises StoreError.
 
@@ -50,14 +94,11 @@ class HeldFile:
     def __init__(self, path: Path, copy: Path) -> None:
         _check(path)
         self._path, self._copy = path, copy
-        self._uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        self._changing = Condition()
-        self._readers = 0
-        self._switching = False
+        self._place = _Reading(_unchanging(path))
         self._copy_wanted = Event()
         self._stopped = False
-        self._error: Exception | None = None
         self._lock: sqlite3.Connection | None = None
+        self._lending = Lock()
         self._thread: Thread | None = None
         size = _check_room(path, copy.parent)
         try:
@@ -71,27 +112,21 @@ class HeldFile:
         except OSError as error:
             raise _not_copied(path, copy, error) from error
         if self._lock is None:
-            self._uri = _settled(copy)
+            self._place.switch(_settled(copy))
         else:
             wait = UNCOPIED_S if size < AT_ONCE_BYTES else 0
             self._thread = Thread(target=self._copy_later, args=(wait,), name="copy of the database", daemon=True)
             self._thread.start()
 
-    @contextmanager
-    def reading(self) -> Iterator[str]:
+    def reading(self) -> AbstractContextManager[str]:
         """Give the URI to read from; it stays the right one, and the file as it is, inside of the block."""
-        with self._changing:
-            self._changing.wait_for(lambda: not self._switching)
-            if self._error is not None:
-                raise _not_copied(self._path, self._copy, self._error) from self._error
-            self._readers += 1
-            uri = self._uri
-        try:
-            yield uri
-        finally:
-            with self._changing:
-                self._readers -= 1
-                self._changing.notify_all()
+        return self._place.reading()
+
+    def lend(self) -> None:
+        """Let other processes read this moment as :class:`LentFile`."""
+        with self._lending:
+            if self._lock is not None:
+                self._copy.with_name(HELD).touch()
 
     def want_copy(self) -> None:
         """Have the copy made now and wait for it."""
@@ -111,14 +146,16 @@ class HeldFile:
                 if not self._stopped:
                     self._make_copy(source.fileno())
             except OSError as error:
-                self._switch(error)
+                self._place.switch("", _not_copied(self._path, self._copy, error))
         self._release()
 
     def _make_copy(self, source: int) -> None:
-        with self._copy.open("wb", buffering=0) as target:
+        unfinished = self._copy.with_name(f"{self._copy.name}.tmp")
+        with unfinished.open("wb", buffering=0) as target:
             whole = self._copied(source, target.fileno())
         if whole:
-            self._switch(None)
+            unfinished.rename(self._copy)
+            self._place.switch(str(self._copy))
 
     def _copied(self, source: int, target: int) -> bool:
         """Copy all, and say so; False if nobody waits for it any more."""
@@ -127,19 +164,12 @@ class HeldFile:
             at += _copy_piece(source, target, at, min(_PIECE, size - at))
         return not self._stopped
 
-    def _switch(self, error: Exception | None) -> None:
-        """Read from the copy from now on, or after an error no more."""
-        with self._changing:
-            self._switching = True
-            self._changing.wait_for(lambda: not self._readers)
-            self._uri, self._error = str(self._copy), error
-            self._switching = False
-            self._changing.notify_all()
-
     def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        with self._lending:
+            self._copy.with_name(HELD).unlink(missing_ok=True)
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     def close(self) -> None:
         """Release the lock; nothing is read any more."""
@@ -148,20 +178,52 @@ class HeldFile:
         self._release()
 
 
+class LentFile:
+    """A file that a :class:`HeldFile` of another process holds, read under a lock of this one, or from the copy.
+
+    When there is a copy it is read from then on, and the lock released. Raises StoreError.
+    """
+
+    def __init__(self, path: Path, copy: Path) -> None:
+        self._copy, self._stopped = copy, Event()
+        self._lock = _lock_beside(path, copy)
+        self._place = _Reading(_unchanging(path) if self._lock is not None else _unchanging(copy))
+        self._thread = Thread(target=self._follow, name="looks for the copy of the database", daemon=True)
+        self._thread.start()
+
+    def reading(self) -> AbstractContextManager[str]:
+        """Give the URI to read from; it stays the right one, and the file as it is, inside of the block."""
+        return self._place.reading()
+
+    def _follow(self) -> None:
+        while self._lock is not None and not self._stopped.wait(_LOOKING_S):
+            if self._copy.exists():
+                self._place.switch(_unchanging(self._copy))
+                self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def close(self) -> None:
+        """Release the lock; nothing is read any more."""
+        self._stopped.set()
+        self._thread.join()
+        self._release()
+
+
 class SettledFile:
     """A copy of a database that nobody changes, read where it lies."""
 
     def __init__(self, copy: Path) -> None:
         _check(copy)
-        self._uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
+        self._uri = _unchanging(copy)
 
     @contextmanager
     def reading(self) -> Iterator[str]:
         """Give the URI to read from."""
         yield self._uri
-
-    def want_copy(self) -> None:
-        """Make none: this is one."""
 
     def close(self) -> None:
         """Release nothing."""
@@ -207,23 +269,54 @@ def _check_room(path: Path, folder: Path) -> int:
     return size
 
 
+def _unchanging(path: Path) -> str:
+    """Return the URI of a file that nobody changes while it is read."""
+    return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+
+
 def _locked(path: Path) -> sqlite3.Connection | None:
     """Return a connection with a read lock, under which nobody can change the file; None if a writer was killed."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=_WAITING_S, check_same_thread=False, isolation_level=None)
     try:
-        connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return _begun(path, _WAITING_S)
     except sqlite3.OperationalError as error:
-        connection.close()
         if not _size(_beside(path, "-journal")):
             raise StoreError(f"{path} cannot be read: SQLite says {error}") from error
         # What wrote last was killed half-way and the journal must be rolled back: in the copy, not here.
         return None
+
+
+def _begun(path: Path, wait: float) -> sqlite3.Connection:
+    """Return a connection that has begun to read, and waited so long for it. Raises sqlite3.OperationalError."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=wait, check_same_thread=False, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _lock_beside(path: Path, copy: Path) -> sqlite3.Connection | None:
+    """Return a lock beside that of who lends the file, None where there is a copy. Raises StoreError if neither is.
+
+    Who waits to write keeps new readers out: then a copy is on its way.
+    """
+    until = time.monotonic() + _WAITING_S
+    while not copy.exists():
+        try:
+            connection = _begun(path, _LOOKING_S)
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > until:
+                raise StoreError(f"{path} cannot be read: SQLite says {error}") from error
+            continue
+        if copy.with_name(HELD).exists():
+            return connection
+        connection.close()
+        if not copy.exists():
+            raise StoreError(f"{path} is not as it was when the export began, and there is no copy; export it again")
+    return None
 
 
 def _settled(copy: Path) -> str:

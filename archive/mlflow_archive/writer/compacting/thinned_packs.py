@@ -17,7 +17,8 @@ from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.growing import GrowingMembers
 from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.writer.compacting.survey import GroupSurvey, SurveyedPack, ThinningSurvey
-from mlflow_archive.writer.packs import SHARED_FRAME_RAW, Gain, PackWriter, WrittenPack, scan_pack
+from mlflow_archive.writer.compressing import Alike, Gain
+from mlflow_archive.writer.packs import SHARED_FRAME_RAW, PackWriter, WrittenPack, scan_pack
 
 SMALL_PACK: Final = 64 * 1024 * 1024
 """Packs of fewer bytes are put together, where there are several."""
@@ -42,6 +43,7 @@ class ThinnedPacks:
 
     def __init__(self, archive: Archive, survey: ThinningSurvey, writer: PackWriter) -> None:
         self._archive, self._survey, self._writer = archive, survey, writer
+        self._alike = Alike(Gain.MUCH)
         self._extents: list[Extent] = []
         self._raw: list[bytes] = []
         self._filled = 0
@@ -94,7 +96,7 @@ class ThinnedPacks:
         raw = b"".join(self._raw)
         if self._extents:
             label = Label(frame_size=0, raw_size=len(raw), extents=tuple(self._extents))
-            self._writer.append(self._writer.compress(raw, Gain.SOME), label)
+            self._writer.append(self._writer.compressor.compress(raw, self._alike), label)
             self._written += len(label.extents)
         self._extents, self._raw, self._filled = [], [], 0
 
