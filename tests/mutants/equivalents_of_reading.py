@@ -161,6 +161,29 @@ EQUIVALENTS: Final = tuple(
             ("== 1], pa.string())", "== 1], None)"),
             ("== 1], pa.string())", "== 1], )"),
         ),
+        # signing
+        _same(
+            "Whether a digest is for security matters where the library forbids some for that.",
+            "signing.tokens.is_of_signer",
+            (", usedforsecurity=False)", ", )"),
+            ("usedforsecurity=False", "usedforsecurity=True"),
+        ),
+        _same(
+            "What is no SHA-256 is that of no manifest.",
+            "signing.manifests.manifest_bytes",
+            ('path == name), "")', 'path == name), "XXXX")'),
+        ),
+        _same(
+            "In a private folder a file may have any name.",
+            "signing.openssh.*",
+            ('"signature", signature', '"SIGNATURE", signature'),
+            ('"signature", signature', '"XXsignatureXX", signature'),
+        ),
+        _same(
+            "What is cut out for the first text holds one.",
+            "signing.sshsig.*",
+            ("[:4])], 1)[0]", "[:4])], None)[0]"),
+        ),
         # redacting
         *(
             _same("A null of no type is one of any.", "redacting.*", (f"(None, {kind})", by))

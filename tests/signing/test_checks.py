@@ -100,6 +100,11 @@ def test_who_is_allowed(signed: Path, ada: Signer, name: str, options: str, code
     files = ["a.sig/0001-ada@bank.sig", "a.sig/0002-ada@bank.sig"]
     expected = [] if code is None else [*((code, file) for file in files), ("E101", "a.sig")]
     assert [problem[:2] for problem in problems] == expected
+    sentences = {
+        "E104": f"{listed} does not allow this key to ada@bank: ssh-keygen says ",
+        "E105": "the key of ada@bank was not valid at that time: ssh-keygen says ",
+    }
+    assert all(message.startswith(sentences[code]) for code, _, message in problems if code in sentences)
 
 
 def test_a_file_under_another_name_is_not_that_persons(signed: Path, ada: Signer, bob: Signer) -> None:

@@ -205,7 +205,7 @@ def test_certificates_whose_numbers_or_parts_are_not_as_they_must_be() -> None:
         (numbered(b"\1", OCTET_STRING), number),
     ):
         assert refusal_of(parse_token, replace(PARTS, certificates=(wrong,)).answer()) == sentence
-    for other in (b"\1", b"\x7f"):  # another one's, which is left out
+    for other in (b"\1", b"\x7f", b" \n"):  # another one's, which is left out
         with pytest.raises(ValueError, match="more than the authority's signature covers"):
             parse_token(replace(PARTS, certificates=(certificate, numbered(other))).answer())
     assert old[0] == INTEGER

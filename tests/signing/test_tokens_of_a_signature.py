@@ -13,7 +13,7 @@ from mlflow_archive.reader.archive import Archive
 from mlflow_archive.signing.checks import _Check, check_signatures
 from mlflow_archive.signing.folder import SignatureFiles, signature_files
 from mlflow_archive.signing.openssh import _local_time, _sentence, look_at_key
-from mlflow_archive.signing.report import SignatureOptions, SignatureReport, TokenRecord
+from mlflow_archive.signing.report import SignatureOptions, SignatureRecord, SignatureReport, TokenRecord
 from mlflow_archive.signing.timestamps import (
     Authorities,
     DamagedTokenError,
@@ -163,6 +163,18 @@ def test_what_is_said_where_nobody_signed(tmp_path: Path) -> None:
     with pytest.raises(SelectionError) as absent:
         signatures(tmp_path / "a", SignatureOptions(signers=tmp_path / "none"))
     assert str(absent.value) == f"{tmp_path / 'none'}: there is no such list of allowed signers"
+
+
+def test_a_damaged_signature_is_not_accepted_where_somebody_is_trusted_and_else_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("")
+    (tmp_path / "a.sig").mkdir()
+    (tmp_path / "a.sig" / "0001-ada.sig").write_bytes(b"text")
+    for signers, accepted in ((None, None), (tmp_path / "list", False)):
+        report = signatures(tmp_path / "a", SignatureOptions(signers=signers))
+        assert report.records == [SignatureRecord(file="a.sig/0001-ada.sig", export=1, signer="ada", accepted=accepted)]
+        problem = report.problems[0]
+        assert (problem.code, problem.member) == ("E102", "a.sig/0001-ada.sig")
+        assert problem.message.startswith("it is damaged: it is no signature as ssh-keygen writes one")
 
 
 def test_what_ssh_keygen_says_is_one_line_without_its_frame(tmp_path: Path) -> None:
