@@ -137,6 +137,12 @@ class TestElsewhere:
         assert roots.resolve("s3://b/xx/3") == "s3://b/xx/3"
 
     @pytest.mark.parametrize(
+        ("uri", "is_given"), [("/here/1", True), ("/elsewhere/1", False), ("/here/../1", False), ("s3://b/1", True)]
+    )
+    def test_a_map_of_a_folder_to_itself_says_that_it_is_the_one(self, uri: str, is_given: bool) -> None:
+        assert ArtifactRoots(artifact_map=[("/here", "/here")]).is_given(uri) is is_given
+
+    @pytest.mark.parametrize(
         "uri",
         [
             "mlflow-artifacts:/1/r/artifacts",

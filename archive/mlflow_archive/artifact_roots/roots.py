@@ -115,7 +115,7 @@ class ArtifactRoots:
 
     def resolve(self, uri: str) -> str:
         """Return the URI after map and destination: where the bytes are."""
-        uri = self._with_login(self._mapped(uri))
+        uri = self._with_login(self._mapped(uri) or uri)
         if _scheme(uri) == PROXY and self._destination is not None:
             path = urlsplit(uri).path if "//" in uri[: len(PROXY) + 3] else uri.partition(":")[2]
             if ".." in path.split("/"):
@@ -157,7 +157,7 @@ class ArtifactRoots:
 
         Any other is a folder of this machine that only the source names, so it must not be followed blindly.
         """
-        return self.resolve(uri) != uri or not is_local(uri)
+        return self._mapped(uri) is not None or not is_local(uri)
 
     def is_elsewhere(self, uri: str) -> bool:
         """Return whether the artifact root of a run is a folder of another machine.
@@ -245,15 +245,16 @@ class ArtifactRoots:
                 return location + uri[len(known) :]
         return uri
 
-    def _mapped(self, uri: str) -> str:
+    def _mapped(self, uri: str) -> str | None:
+        """Return the place by the map, also where that is the same; None if the map does not have it."""
         for known in _spellings(uri):
             for old, new in self._prefixes:
                 if old and (known == old or known.startswith(old + "/")):
                     rest = known[len(old) :].strip("/")
                     if ".." in rest.split("/"):
-                        return uri  # what is mapped stays below where it is mapped to
+                        return None  # what is mapped stays below where it is mapped to
                     return f"{new.rstrip('/')}/{rest}".rstrip("/") or "/"
-        return uri
+        return None
 
     def _folder(self, place: str) -> Path | None:
         """Return the folder of this machine that a location names, None for anything else."""
