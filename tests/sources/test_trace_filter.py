@@ -15,6 +15,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import PostgresServer
 from tests.support.filling.http import Http
@@ -65,8 +66,8 @@ class Asked:
                 shards = list(source.plan(selection, Quiet()))
             except SelectionError:
                 return None
-        blocks: list[Any] = [shard.payload for shard in shards]
-        return {self.names[trace_id] for block in blocks if block.kind == TRACE for trace_id in block.ids}
+        blocks = [shard.payload for shard in shards if isinstance(shard.payload, IdBlock) and shard.kind == TRACE]
+        return {self.names[trace_id] for block in blocks for trace_id in block.ids}
 
 
 @pytest.fixture(scope="module")
