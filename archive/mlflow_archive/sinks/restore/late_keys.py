@@ -9,13 +9,13 @@ as the one that a key makes (SQLite's file format, "Representation of the sqlite
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.mlflow_database.adbc import ArrowConnection
 
 _KEY: Final = re.compile(r",\s*(?:CONSTRAINT\s+\w+\s+)?PRIMARY KEY\s*\(([^()]*)\)(?=\s*[,)])", re.IGNORECASE)
-_LISTED: Final = "SELECT type, name, coalesce(sql, '') AS sql FROM sqlite_master WHERE tbl_name = '{}'"
 _PREFIX: Final = "mlflow_archive_key_of_"
 
 
@@ -36,18 +36,16 @@ class LateKeys:
         self._connection = connection
         self._keys: dict[str, _LateKey] = {}
 
-    def take_off(self, table: str) -> None:
-        """Make a table without rows anew without its key; leave it if it has another form, or more than a key."""
-        listed = [
-            row
-            for batch in self._connection.batches(_LISTED.format(table))
-            for row in zip(*(batch[name].to_pylist() for name in ("type", "name", "sql")), strict=True)
-        ]
+    def take_off(self, table: str, listed: Sequence[tuple[str, str, str]]) -> None:
+        """Make a table without rows anew without its key; leave it if it has another form, or more than a key.
+
+        ``listed`` are type, name and text of what SQLite lists of it, of indexes those of keys alone.
+        """
         if sorted(kind for kind, *_ in listed) != ["index", "table"]:
             return
-        (_, index, of_index), (_, _, statement) = sorted(listed)
+        (_, index, _), (_, _, statement) = sorted(listed)
         matches = list(_KEY.finditer(statement))
-        if of_index or len(matches) != 1:
+        if len(matches) != 1:
             return
         self._connection.run(f'DROP TABLE "{table}"')
         self._connection.run(statement[: matches[0].start()] + statement[matches[0].end() :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -119,12 +120,15 @@ class NewFile:
             self._set(pragma)
         self._schema = _listed(self._open)
         self._open.begin()
+        staying = defaultdict(list)
         for kind, table, name, statement in self._schema:
             if kind == "index" and statement and table in bulk:
                 self._open.run(f'DROP INDEX "{name}"')
                 self._indexes.append(statement)
+            else:
+                staying[table].append((kind, name, statement))
         for table in bulk:
-            self._keys.take_off(table)
+            self._keys.take_off(table, staying[table])
 
     def _set(self, pragma: str) -> None:
         list(self._open.batches(f"PRAGMA {pragma}"))
